@@ -1,0 +1,63 @@
+# Every target sets up what it needs itself; `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+SUITES_ARGS ?=
+BENCH_ARGS ?=
+export PYTHON VENV
+unexport PYTHONPATH PYTHONHOME  # they would make the venv's interpreter look elsewhere
+
+python = $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "PYTHON=python3.12 picks the interpreter, VENV=DIR the venv; PYTEST_ARGS, SUITES_ARGS, BENCH_ARGS are handed on."
+
+.PHONY: demo
+demo: ## sequential against concurrent, asyncio against uvolt
+	@tools/venv.sh aiohttp
+	$(python) -m uvolt demo
+
+.PHONY: test
+test: ## the test suite
+	@tools/venv.sh test
+	$(python) -m pytest tests $(PYTEST_ARGS)
+
+.PHONY: suites
+suites: ## CPython's own test_asyncio, on uvolt
+	@tools/venv.sh test
+	$(python) tests/suites/run_cpython.py $(SUITES_ARGS)
+
+.PHONY: bench
+bench: ## the benchmarks, against asyncio, uvloop and rloop
+	@tools/venv.sh bench
+	$(python) -m benchmarks $(BENCH_ARGS)
+
+.PHONY: lint
+lint: ## ruff, mypy, stubtest, the C text checks
+	@tools/venv.sh test,lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy python/uvolt
+	$(VENV)/bin/stubtest uvolt $(wildcard tests/lint/stubtest-allowlist.txt:%=--allowlist %)
+	$(python) -m pytest tests/lint $(PYTEST_ARGS)
+
+.PHONY: asan
+asan: export UVOLT_ASAN = 1
+asan: export VENV := $(VENV)-asan
+asan: ## the test suite under the address and undefined-behaviour sanitizers
+	@tools/venv.sh test
+	tools/sanitize.sh $(VENV)/bin/python -m pytest tests -o timeout=180 $(PYTEST_ARGS)
+
+.PHONY: wheel
+wheel: ## a wheel that brings its own libuv, in dist/
+	@tools/wheel.sh
+
+.PHONY: clean
+clean: ## remove all that the other targets made
+	rm -rf .venv .venv-* build dist python/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -f python/uvolt/_core*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

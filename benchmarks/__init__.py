@@ -1,0 +1,1 @@
+"""uvolt's benchmarks: a registry of cases, drivers, a renderer. `python benchmarks/run.py --help`."""

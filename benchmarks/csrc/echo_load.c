@@ -1,0 +1,377 @@
+/* Closed-loop echo load in plain C on epoll, so that the client side of a measurement is never Python.
+ *
+ * Each of N connections sends a message of S bytes (the last one a newline), waits until S bytes have come back,
+ * and sends the next: for T seconds after a warm-up, or for exactly M messages in all. One JSON object is printed.
+ * With -P PID the CPU time of the server process is read at both ends of the measured window.
+ *
+ *   echo_load -p PORT [-h ADDR] [-c N] [-s S] [-t T [-w WARMUP] | -m M] [-P PID] [-i IDLE] [-q FILE] [-C] [-H]
+ *
+ *   -i IDLE  further connections that stay silent     -C  churn: a new connection for each message
+ *   -H       open all connections, print one line, keep them until standard input ends (memory measurements)
+ *   -q FILE  send FILE as the message instead and expect an HTTP/1.1 response with a Content-Length
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SUB = 32, BUCKETS = 64 * SUB, RECV_SIZE = 256 * 1024, HEAD_MAX = 16 * 1024 };
+
+typedef struct {
+    int fd;
+    int want_out;   /* EPOLLOUT is armed: the last send was partial */
+    int checked;    /* the first echo of this connection was compared byte by byte */
+    size_t sent;    /* bytes of the current message sent */
+    size_t got;     /* bytes of the current answer received */
+    size_t expect;  /* length of the current answer; 0 while an HTTP head is incomplete */
+    uint64_t start; /* ns */
+    char *head;     /* HTTP: the head so far */
+} Conn;
+
+static struct sockaddr_storage addr;
+static socklen_t addr_len;
+static char *message;
+static size_t message_len;
+static int http, churn, epfd, stopping;
+static char recv_buf[RECV_SIZE];
+static uint64_t histogram[BUCKETS], done_count, started_count, limit_count, worst;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "echo_load: %s: %s\n", what, errno ? strerror(errno) : "unexpected");
+    exit(1);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* CPU time of another process, all its threads, user and system together. */
+static uint64_t process_cpu_ns(pid_t pid)
+{
+    struct timespec t;
+    clockid_t clock = (clockid_t)((~(uint32_t)pid << 3) | 2u);
+    if (clock_gettime(clock, &t) != 0)
+        die("clock of the server process");
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void record(uint64_t ns)
+{
+    uint64_t us10 = ns / 100; /* tenths of a microsecond */
+    int exponent = 0;
+    if (ns > worst)
+        worst = ns;
+    while ((us10 >> exponent) >= 2 * SUB)
+        exponent++;
+    size_t index = (size_t)exponent * SUB + (size_t)(us10 >> exponent);
+    histogram[index < BUCKETS ? index : BUCKETS - 1]++;
+}
+
+static double percentile_us(double share)
+{
+    uint64_t total = 0, seen = 0;
+    for (int i = 0; i < BUCKETS; i++)
+        total += histogram[i];
+    if (total == 0)
+        return 0;
+    for (int i = 0; i < BUCKETS; i++) {
+        seen += histogram[i];
+        if ((double)seen >= share * (double)total) {
+            int exponent = i < 2 * SUB ? 0 : i / SUB - 1;
+            uint64_t mantissa = i < 2 * SUB ? (uint64_t)i : (uint64_t)(i - exponent * SUB);
+            return (double)((mantissa << exponent) + ((1ull << exponent) >> 1)) / 10.0;
+        }
+    }
+    return (double)worst / 1000.0;
+}
+
+static int open_socket(void)
+{
+    int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1;
+    if (fd < 0)
+        die("socket");
+    for (int attempt = 0; connect(fd, (struct sockaddr *)&addr, addr_len) != 0; attempt++) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED)
+            die("connect");
+        if (attempt == 200)
+            die("connect");
+        usleep(5000);
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
+        die("fcntl");
+    return fd;
+}
+
+static void attach(Conn *c)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
+    c->fd = open_socket();
+    c->want_out = 0;
+    if (epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &ev) != 0)
+        die("epoll_ctl");
+}
+
+static void want_out(Conn *c, int on)
+{
+    struct epoll_event ev = {.events = EPOLLIN | (on ? EPOLLOUT : 0), .data.ptr = c};
+    if (c->want_out == on)
+        return;
+    c->want_out = on;
+    if (epoll_ctl(epfd, EPOLL_CTL_MOD, c->fd, &ev) != 0)
+        die("epoll_ctl");
+}
+
+static void push(Conn *c)
+{
+    while (c->sent < message_len) {
+        ssize_t n = send(c->fd, message + c->sent, message_len - c->sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            want_out(c, 1);
+            return;
+        }
+        if (n < 0)
+            die("send");
+        c->sent += (size_t)n;
+    }
+    want_out(c, 0);
+}
+
+static void start_message(Conn *c)
+{
+    if (stopping || (limit_count && started_count == limit_count))
+        return;
+    started_count++;
+    c->sent = c->got = 0;
+    c->expect = http ? 0 : message_len;
+    c->start = now_ns();
+    push(c);
+}
+
+/* HTTP: looks for the end of the head in what has come, and sets c->expect from Content-Length. */
+static void take_head(Conn *c, const char *data, size_t n)
+{
+    size_t room = HEAD_MAX - 1 - c->got;
+    size_t take = n < room ? n : room;
+    if (c->head == NULL && (c->head = malloc(HEAD_MAX)) == NULL)
+        die("malloc");
+    memcpy(c->head + c->got, data, take);
+    c->head[c->got + take] = 0;
+    char *end = strstr(c->head, "\r\n\r\n");
+    if (end == NULL) {
+        if (take == room)
+            die("response head too long");
+        return;
+    }
+    char *length = strcasestr(c->head, "\r\ncontent-length:");
+    if (strncmp(c->head, "HTTP/1.1 200", 12) != 0 || length == NULL || length > end)
+        die("not a 200 response with a Content-Length");
+    c->expect = (size_t)(end + 4 - c->head) + strtoul(length + 17, NULL, 10);
+}
+
+static void finish_message(Conn *c)
+{
+    record(now_ns() - c->start);
+    done_count++;
+    if (churn) {
+        close(c->fd);
+        attach(c);
+    }
+    start_message(c);
+}
+
+static void on_readable(Conn *c)
+{
+    ssize_t n = recv(c->fd, recv_buf, sizeof recv_buf, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        if (n == 0)
+            errno = ECONNRESET;
+        die("recv");
+    }
+    if (http && c->expect == 0)
+        take_head(c, recv_buf, (size_t)n);
+    if (!http && !c->checked) {
+        if (c->got + (size_t)n > message_len || memcmp(recv_buf, message + c->got, (size_t)n) != 0)
+            die("the echo differs from what was sent");
+    }
+    c->got += (size_t)n;
+    if (c->expect && c->got > c->expect)
+        die("more bytes than asked for");
+    if (c->got == c->expect) {
+        c->checked = 1;
+        finish_message(c);
+    }
+}
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void load_message(const char *file)
+{
+    FILE *f = fopen(file, "rb");
+    if (f == NULL)
+        die(file);
+    message = malloc(HEAD_MAX);
+    message_len = message ? fread(message, 1, HEAD_MAX, f) : 0;
+    fclose(f);
+    if (message_len == 0)
+        die(file);
+    http = 1;
+}
+
+static void make_message(size_t size)
+{
+    message_len = size;
+    message = malloc(size);
+    if (message == NULL)
+        die("malloc");
+    for (size_t i = 0; i < size; i++)
+        message[i] = (char)('a' + i % 23);
+    message[size - 1] = '\n';
+}
+
+static void set_address(const char *host, int port)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&addr;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&addr;
+    if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)port);
+        addr_len = sizeof *v4;
+    } else if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)port);
+        addr_len = sizeof *v6;
+    } else {
+        die("address");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *host = "127.0.0.1", *file = NULL;
+    int port = 0, conns = 1, idle = 0, hold = 0, opt;
+    double seconds = 1, warmup = 0;
+    size_t size = 1024;
+    pid_t pid = 0;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while ((opt = getopt(argc, argv, "h:p:c:s:t:w:m:P:i:q:CH")) != -1) {
+        switch (opt) {
+        case 'h': host = optarg; break;
+        case 'p': port = atoi(optarg); break;
+        case 'c': conns = atoi(optarg); break;
+        case 's': size = strtoul(optarg, NULL, 10); break;
+        case 't': seconds = atof(optarg); break;
+        case 'w': warmup = atof(optarg); break;
+        case 'm': limit_count = strtoull(optarg, NULL, 10); break;
+        case 'P': pid = (pid_t)atoi(optarg); break;
+        case 'i': idle = atoi(optarg); break;
+        case 'q': file = optarg; break;
+        case 'C': churn = 1; break;
+        case 'H': hold = 1; break;
+        default: return 2;
+        }
+    }
+    if (port <= 0 || conns < 0 || size == 0) {
+        fprintf(stderr, "echo_load: -p PORT is needed\n");
+        return 2;
+    }
+    set_address(host, port);
+    raise_file_limit();
+    if (file != NULL)
+        load_message(file);
+    else
+        make_message(size);
+    epfd = epoll_create1(EPOLL_CLOEXEC);
+    Conn *all = calloc((size_t)conns + 1, sizeof *all);
+    if (epfd < 0 || all == NULL)
+        die("set-up");
+    for (int i = 0; i < idle; i++)
+        open_socket();
+    for (int i = 0; i < conns; i++)
+        attach(&all[i]);
+    if (hold) {
+        char c;
+        printf("{\"held\": %d}\n", conns + idle);
+        fflush(stdout);
+        while (read(0, &c, 1) > 0)
+            ;
+        return 0;
+    }
+
+    int measuring = warmup <= 0 || limit_count > 0;
+    uint64_t begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9);
+    uint64_t switch_at = begin + (uint64_t)(warmup * 1e9);
+    uint64_t cpu = pid ? process_cpu_ns(pid) : 0;
+    for (int i = 0; i < conns; i++)
+        start_message(&all[i]);
+    for (;;) {
+        struct epoll_event events[512];
+        int n = epoll_wait(epfd, events, 512, 30000);
+        if (n < 0 && errno != EINTR)
+            die("epoll_wait");
+        if (n == 0) {
+            errno = ETIMEDOUT;
+            die("no answer for 30 seconds");
+        }
+        for (int i = 0; i < n; i++) {
+            Conn *c = events[i].data.ptr;
+            if (events[i].events & EPOLLOUT)
+                push(c);
+            if (events[i].events & ~(uint32_t)EPOLLOUT)
+                on_readable(c);
+        }
+        if (limit_count) {
+            if (done_count == limit_count)
+                break;
+            continue;
+        }
+        uint64_t t = now_ns();
+        if (!measuring && t >= switch_at) {
+            measuring = 1;
+            memset(histogram, 0, sizeof histogram);
+            done_count = worst = 0;
+            cpu = pid ? process_cpu_ns(pid) : 0;
+            begin = now_ns();
+            end = begin + (uint64_t)(seconds * 1e9);
+        } else if (measuring && t >= end) {
+            break;
+        }
+    }
+    cpu = pid ? process_cpu_ns(pid) - cpu : 0;
+    double wall = (double)(now_ns() - begin) / 1e9;
+    stopping = 1;
+    printf("{\"requests\": %llu, \"seconds\": %.6f, \"rate\": %.1f, \"server_cpu_ns\": %llu, \"p50_us\": %.1f, "
+           "\"p90_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
+           (unsigned long long)done_count, wall, (double)done_count / wall, (unsigned long long)cpu,
+           percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), (double)worst / 1000.0);
+    return 0;
+}

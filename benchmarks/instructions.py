@@ -1,0 +1,225 @@
+"""Figures that noise does not touch: user-space instructions and system calls of one operation.
+
+    python benchmarks/instructions.py [CASE...] [--peers uvolt,uvloop,...] [--no-syscalls] [--json F]
+
+The process under test runs twice, for a short and for a long run; the difference of the two counts
+by the difference of the operations is the cost of one operation, start-up and end taken out.
+Instructions are counted by valgrind's callgrind, system calls by strace -c -f.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+if not __package__:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import compile as compile_c  # noqa: E402
+from benchmarks import process, registry  # noqa: E402
+
+C_PEER = "C"
+DEFAULT_CASES = [
+    "echo/protocol_1k_10c",
+    "echo/streams_1k_10c",
+    "micro/call_soon_chain",
+    "micro/call_later_cancel",
+]
+TIMEOUT = 300.0
+
+
+@dataclass
+class Cost:
+    """What one operation of a case costs a peer; None where it could not be had, with the reason."""
+
+    instructions: float | None = None
+    syscalls: float | None = None
+    syscall_names: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+def callgrind_command(program: Sequence[str]) -> list[str]:
+    return [
+        "valgrind",
+        "--tool=callgrind",
+        "--callgrind-out-file=/dev/null",
+        *program,
+    ]
+
+
+def parse_callgrind(stderr: str) -> int:
+    """The number of instructions in what callgrind wrote to standard error."""
+    found = re.search(r"Collected\s*:\s*(\d+)", stderr)
+    if not found:
+        lines = [line for line in stderr.splitlines() if line.strip()]
+        raise process.ChildError(lines[-1] if lines else "callgrind wrote nothing")
+    return int(found.group(1))
+
+
+def parse_strace(summary: str) -> dict[str, int]:
+    """The calls by name in the table that strace -c writes."""
+    calls: dict[str, int] = {}
+    for line in summary.splitlines():
+        columns = line.split()
+        if len(columns) < 5 or columns[-1] == "total" or not re.fullmatch(r"[\d.]+", columns[0]):
+            continue
+        calls[columns[-1]] = calls.get(columns[-1], 0) + int(columns[3])
+    return calls
+
+
+def _run_server(argv: Sequence[str], drive: Sequence[str]) -> str:
+    """Starts a server (under a tool), drives it with a load program, ends it; its standard error."""
+    with tempfile.TemporaryFile("w+") as errors:
+        server = process.start(argv, cpu=process.server_cpu(), stderr=errors)
+        try:
+            try:
+                ready = process.read_json(server, 60.0)
+            except process.ChildError as error:
+                errors.seek(0)
+                lines = [line for line in errors if line.strip() and not line.startswith("==")]
+                raise process.ChildError(lines[-1].strip() if lines else str(error)) from None
+            load = [*drive, "-p", str(ready["port"])]
+            process.run_json(load, cpu=process.client_cpu(), timeout=TIMEOUT)
+            process.terminate(int(ready["pid"]), signal.SIGTERM)
+            server.wait(30)
+            errors.seek(0)
+            return errors.read()
+        finally:
+            process.kill(server)
+
+
+def _run_program(argv: Sequence[str]) -> str:
+    """Runs a program (under a tool) to its end; its standard error."""
+    with tempfile.TemporaryFile("w+") as errors:
+        child = process.start(argv, cpu=process.server_cpu(), stderr=errors)
+        try:
+            status = child.wait(TIMEOUT)
+            errors.seek(0)
+            text = errors.read()
+            if status != 0:
+                lines = [line for line in text.splitlines() if line.strip() and line[:2] != "=="]
+                raise process.ChildError(lines[-1] if lines else f"exit status {status}")
+            return text
+        except subprocess.TimeoutExpired:
+            raise process.ChildError(f"not done in {TIMEOUT:g} s") from None
+        finally:
+            process.kill(child)
+
+
+class Target:
+    """How one case runs a fixed number of operations on one peer."""
+
+    def __init__(self, case: registry.Case, peer: str, python: str = sys.executable) -> None:
+        self.case = case
+        self.peer = peer
+        self.python = python
+
+    def run(self, wrap: Sequence[str], operations: int) -> str:
+        case = self.case
+        if case.kind == "micro":
+            argv = [self.python, str(compile_c.ROOT / "micro.py"), case.function]
+            return _run_program([*wrap, *argv, "--loop", self.peer, "--n", str(operations)])
+        if case.kind == "echo":
+            drive = [
+                compile_c.program("echo_load"),
+                *("-c", str(case.connections), "-s", str(case.size), "-m", str(operations)),
+            ]
+            return _run_server([*wrap, *case.server(self.peer, self.python)], drive)
+        raise process.ChildError("no fixed number of operations in this case")
+
+
+def count_instructions(target: Target) -> float:
+    short, long = target.case.counted
+    counts = [parse_callgrind(target.run(callgrind_command([]), n)) for n in (short, long)]
+    return (counts[1] - counts[0]) / (long - short)
+
+
+def count_syscalls(target: Target) -> dict[str, float]:
+    short, long = target.case.counted
+    counts: list[dict[str, int]] = []
+    for n in (short, long):
+        with tempfile.NamedTemporaryFile("r", prefix="strace") as summary:
+            target.run(["strace", "-f", "-c", "-o", summary.name], n)
+            counts.append(parse_strace(summary.read()))
+    return {
+        name: (counts[1].get(name, 0) - counts[0].get(name, 0)) / (long - short)
+        for name in sorted(set(counts[0]) | set(counts[1]))
+    }
+
+
+def cost(target: Target, *, instructions: bool = True, syscalls: bool = True) -> Cost:
+    """Both counts of one case on one peer. What is missing is said in `error`, never raised."""
+    result = Cost()
+    try:
+        if instructions:
+            if not shutil.which("valgrind"):
+                raise process.ChildError("valgrind is not installed")
+            result.instructions = count_instructions(target)
+        if syscalls:
+            if not shutil.which("strace"):
+                raise process.ChildError("strace is not installed")
+            names = count_syscalls(target)
+            result.syscalls = sum(names.values())
+            result.syscall_names = {k: round(v, 4) for k, v in names.items() if abs(v) >= 0.005}
+    except (process.ChildError, compile_c.CompileError, subprocess.TimeoutExpired) as error:
+        result.error = str(error)
+    return result
+
+
+def describe(result: Cost) -> str:
+    if result.error and result.instructions is None and result.syscalls is None:
+        return f"-  ({result.error})"
+    instructions = "-" if result.instructions is None else f"{result.instructions:,.0f}"
+    names = ", ".join(f"{name} {count:.2f}" for name, count in result.syscall_names.items())
+    syscalls = "-" if result.syscalls is None else f"{result.syscalls:.2f}"
+    note = f"  ({result.error})" if result.error else ""
+    return f"{instructions:>12}  {syscalls:>8}  {names}{note}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="names or patterns (echo/*)")
+    parser.add_argument("--peers", help="comma-separated; C is the server in plain C")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter under test")
+    parser.add_argument("--no-syscalls", action="store_true")
+    parser.add_argument("--no-instructions", action="store_true")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args(argv)
+    cases = registry.select(args.cases or DEFAULT_CASES)
+    wanted = args.peers.split(",") if args.peers else [C_PEER, "uvolt", "rloop", "uvloop", "asyncio"]
+    out: dict[str, dict[str, Any]] = {}
+    for case in cases:
+        if not case.counted:
+            print(f"{case.name}: not counted, it has no fixed number of operations")
+            continue
+        print(f"{case.name}  (one {case.unit})", flush=True)
+        print(f"  {'':18}{'instructions':>12}  {'syscalls':>8}", flush=True)
+        for peer in wanted:
+            if peer == C_PEER and case.kind == "micro":
+                continue
+            result = cost(
+                Target(case, peer, args.python),
+                instructions=not args.no_instructions,
+                syscalls=not args.no_syscalls,
+            )
+            print(f"  {peer:18}{describe(result)}", flush=True)
+            out.setdefault(case.name, {})[peer] = vars(result)
+    if args.json:
+        args.json.write_text(json.dumps(out, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

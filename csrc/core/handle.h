@@ -1,0 +1,58 @@
+/* handle.h - Handle and TimerHandle: a callback with its arguments and context. */
+#ifndef UVOLT_CORE_HANDLE_H
+#define UVOLT_CORE_HANDLE_H
+
+#include "core/loop.h"
+
+#define HANDLE_INLINE_ARGS 3
+
+enum {
+    HANDLE_CANCELLED = 1,
+    HANDLE_RUNNING = 2,   /* the callback is being called: cancel() must leave its arguments alone */
+    HANDLE_TUPLE = 4,     /* args[0] is a tuple with all arguments */
+    HANDLE_TIMER = 8,
+};
+
+struct HandleObject {
+    PyObject_HEAD
+    LoopObject *loop;           /* strong */
+    PyObject *callback;         /* strong; NULL once cancelled */
+    PyObject *context;          /* strong */
+    PyObject *source_traceback; /* strong; debug mode only */
+    PyObject *repr;             /* strong; debug mode: the text it had when it was cancelled */
+    PyObject *weakrefs;
+    uint32_t flags;
+    uint32_t nargs;
+    PyObject *slot;             /* room in front of args for PY_VECTORCALL_ARGUMENTS_OFFSET */
+    PyObject *args[HANDLE_INLINE_ARGS]; /* strong */
+};
+
+typedef struct TimerObject {
+    HandleObject handle;
+    heap_node node;
+} TimerObject;
+
+extern PyType_Spec handle_spec, timer_spec;
+
+/* New reference, or NULL. `context` may be NULL: a copy of the current one. */
+HandleObject *handle_new(LoopObject *loop, PyObject *callback, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *context);
+TimerObject *timer_new(LoopObject *loop, double when, PyObject *callback, PyObject *const *args,
+                       Py_ssize_t nargs, PyObject *context);
+
+/* Call it. 0, or -1 with an exception that must leave the loop. PYCALL. */
+int handle_run(HandleObject *h);
+
+/* Never fails, runs no Python code in normal mode; drops callback and arguments. PYCALL in debug. */
+void handle_cancel(HandleObject *h);
+
+static inline int
+handle_is_cancelled(const HandleObject *h)
+{
+    return (h->flags & HANDLE_CANCELLED) != 0;
+}
+
+/* Frees the parked handles of a module that goes away. */
+void handle_free_pools(core_state *st);
+
+#endif

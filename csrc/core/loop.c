@@ -1,0 +1,386 @@
+/* loop.c - the Loop type: life, attributes, method table.
+ * Owns:    the uv_loop_t and its internal handles, the rings, the heap, the receive buffer.
+ * Kept by: every Handle and transport that belongs to it (strong), which it visits for the collector.
+ * Threads: see loop.h. PYCALL: loop_close() and what it releases. */
+#include "core/loop.h"
+
+#include "core/handle.h"
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static PyObject *
+loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    core_state *st = uvolt_state_of_type(type);
+    if (st == NULL) {
+        return NULL;
+    }
+    LoopObject *self = (LoopObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->st = st;
+    self->module = Py_NewRef(st->module);
+    self->epfd = -1;
+    self->slow_callback_duration = 0.1;
+    self->clock_resolution = 1e-9;
+    list_init(&self->owned);
+    st->c_loops_alive++;
+    int err = uv_loop_init(&self->uv);
+    if (err == 0) {
+        self->uv_open = 1;
+        err = loop_init_handles(self);
+    }
+    if (err < 0) {
+        Py_DECREF(self);
+        return uvolt_raise_uv(err);
+    }
+    return (PyObject *)self;
+}
+
+int
+loop_check_closed(LoopObject *loop)
+{
+    if (UNLIKELY(loop->closed)) {
+        PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+        return -1;
+    }
+    return 0;
+}
+
+char *
+loop_recv_buffer(LoopObject *loop)
+{
+    if (UNLIKELY(loop->recv_buffer == NULL)) {
+        loop->recv_buffer = malloc(LOOP_RECV_SIZE);
+    }
+    return loop->recv_buffer;
+}
+
+static void
+drop_ready(LoopObject *loop)
+{
+    while (loop->ready.count > 0) {
+        Py_DECREF((PyObject *)ring_pop(&loop->ready));
+    }
+}
+
+static void
+close_internal(uv_handle_t *handle, void *arg)
+{
+    LoopObject *loop = arg;
+    if ((void *)handle == (void *)&loop->prepare || (void *)handle == (void *)&loop->timer
+        || (void *)handle == (void *)&loop->async) {
+        if (!uv_is_closing(handle)) {
+            uv_close(handle, NULL);
+        }
+    }
+}
+
+/* Close everything that libuv knows of. Python code may run when owners are let go, and finds a loop
+ * that says it is closed. */
+static void
+loop_close_handles(LoopObject *self)
+{
+    if (!self->uv_open) {
+        return;
+    }
+    self->uv_open = 0;
+    self->closed = 1;
+    drop_ready(self);
+    loop_forget_timers(self);
+    for (list_node *n = self->owned.next; n != &self->owned; n = n->next) {
+        loop_owned *owned = CONTAINER_OF(n, loop_owned, node);
+        owned->close(owned);
+    }
+    fdpoll_close(self);
+    uv_walk(&self->uv, close_internal, self);
+    self->will_block = 0;
+    uv_run(&self->uv, UV_RUN_DEFAULT);
+    while (!list_empty(&self->owned)) { /* closed before, waiting for nothing: cannot happen */
+        loop_disown(CONTAINER_OF(self->owned.next, loop_owned, node));
+    }
+    uv_loop_close(&self->uv);
+    drop_ready(self);
+}
+
+static PyObject *
+loop_close(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    LoopObject *self = (LoopObject *)op;
+    if (self->running) {
+        PyErr_SetString(PyExc_RuntimeError, "Cannot close a running event loop");
+        return NULL;
+    }
+    loop_close_handles(self);
+    Py_RETURN_NONE;
+}
+
+#define LOOP_MEMBERS(X)                                                                            \
+    X(thread_id) X(exception_handler) X(default_executor) X(asyncgens) X(asyncgens_shutdown)       \
+    X(executor_shutdown) X(origin_enabled) X(origin_depth) X(task_factory) X(old_agen_hooks)       \
+    X(current_handle) X(transports) X(signal_handlers) X(ssock) X(csock) X(unix_server_sockets)    \
+    X(internal_fds) X(raised)
+
+static int
+loop_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    LoopObject *self = (LoopObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->module);
+    for (size_t i = 0; i < self->ready.count; i++) {
+        Py_VISIT((PyObject *)self->ready.slots[(self->ready.head + i) & self->ready.mask]);
+    }
+    for (size_t i = 0; i < self->due.count; i++) {
+        Py_VISIT((PyObject *)self->due.slots[(self->due.head + i) & self->due.mask]);
+    }
+    for (size_t i = 0; i < self->timers.count; i++) {
+        Py_VISIT((PyObject *)CONTAINER_OF(self->timers.slots[i], TimerObject, node));
+    }
+    for (list_node *n = self->owned.next; n != NULL && n != &self->owned; n = n->next) {
+        Py_VISIT(CONTAINER_OF(n, loop_owned, node)->object);
+    }
+#define X(name) Py_VISIT(self->name);
+    LOOP_MEMBERS(X)
+#undef X
+    return fdpoll_traverse(self, visit, arg);
+}
+
+/* `module` stays until dealloc: handles of a cleared loop still reach the state through it. */
+static int
+loop_clear(PyObject *op)
+{
+    LoopObject *self = (LoopObject *)op;
+    if (!self->running) {
+        loop_close_handles(self);
+    }
+#define X(name) Py_CLEAR(self->name);
+    LOOP_MEMBERS(X)
+#undef X
+    return 0;
+}
+
+static void
+loop_dealloc(PyObject *op)
+{
+    LoopObject *self = (LoopObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject *module = self->module;
+    PyObject_GC_UnTrack(op);
+    if (self->owned.next != NULL) {
+        self->st->c_loops_alive--;
+        loop_clear(op);
+    }
+    free(self->ready.slots);
+    free(self->due.slots);
+    free(self->timers.slots);
+    free(self->fds);
+    free(self->recv_buffer);
+    type->tp_free(op);
+    Py_XDECREF(module);
+    Py_DECREF(type);
+}
+
+/* ---- small methods ------------------------------------------------------------------------- */
+
+static PyObject *
+loop_time(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(unused))
+{
+    return PyFloat_FromDouble(loop_now());
+}
+
+static PyObject *
+loop_stop(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    ((LoopObject *)op)->stopping = 1;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_is_running(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    LoopObject *self = (LoopObject *)op;
+    return PyBool_FromLong(self->thread_id != NULL && self->thread_id != Py_None);
+}
+
+static PyObject *
+loop_is_closed(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    return PyBool_FromLong(((LoopObject *)op)->closed);
+}
+
+static PyObject *
+loop_get_debug(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    return PyBool_FromLong(((LoopObject *)op)->debug);
+}
+
+static PyObject *
+loop_check_closed_method(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    if (loop_check_closed((LoopObject *)op) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_write_to_self(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    loop_wake((LoopObject *)op);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+loop_get_debug_attr(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((LoopObject *)op)->debug);
+}
+
+static int
+loop_set_debug_attr(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    int debug = value == NULL ? 0 : PyObject_IsTrue(value);
+    if (debug < 0) {
+        return -1;
+    }
+    ((LoopObject *)op)->debug = (char)debug;
+    return 0;
+}
+
+/* How many callbacks and timers wait; asyncio's names, for programs that look (len(loop._ready)). */
+static PyObject *
+loop_queue_sizes(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    LoopObject *self = (LoopObject *)op;
+    return Py_BuildValue("(nn)", (Py_ssize_t)(self->ready.count + self->due.count),
+                         (Py_ssize_t)self->timers.count);
+}
+
+/* ---- the type ------------------------------------------------------------------------------ */
+
+#define FAST(f) ((PyCFunction)(void (*)(void))(f))
+
+static PyMethodDef loop_methods[] = {
+    {"call_soon", FAST(loop_call_soon_method), METH_FASTCALL | METH_KEYWORDS,
+     "call_soon($self, callback, /, *args, context=None)\n--\n\n"
+     "Call callback(*args) in the next iteration. Returns a Handle."},
+    {"call_soon_threadsafe", FAST(loop_call_soon_threadsafe), METH_FASTCALL | METH_KEYWORDS,
+     "call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n"
+     "call_soon() from any thread: wakes the loop if it sleeps."},
+    {"call_later", FAST(loop_call_later), METH_FASTCALL | METH_KEYWORDS,
+     "call_later($self, delay, callback, /, *args, context=None)\n--\n\n"
+     "Call callback(*args) after delay seconds. Returns a TimerHandle."},
+    {"call_at", FAST(loop_call_at), METH_FASTCALL | METH_KEYWORDS,
+     "call_at($self, when, callback, /, *args, context=None)\n--\n\n"
+     "Call callback(*args) when loop.time() has reached when seconds. Returns a TimerHandle."},
+    {"time", loop_time, METH_NOARGS,
+     "time($self, /)\n--\n\nSeconds on the loop's clock: the same as time.monotonic()."},
+    {"create_future", loop_create_future, METH_NOARGS,
+     "create_future($self, /)\n--\n\nAn asyncio.Future of this loop."},
+    {"create_task", FAST(loop_create_task), METH_FASTCALL | METH_KEYWORDS,
+     "create_task($self, coro, **kwargs)\n--\n\n"
+     "An asyncio.Task that runs coro; keywords go to Task or to the task factory."},
+    {"set_task_factory", loop_set_task_factory, METH_O,
+     "set_task_factory($self, factory, /)\n--\n\n"
+     "factory(loop, coro, **kwargs) makes tasks from now on; None for asyncio.Task."},
+    {"get_task_factory", loop_get_task_factory, METH_NOARGS,
+     "get_task_factory($self, /)\n--\n\nThe task factory, or None."},
+    {"stop", loop_stop, METH_NOARGS,
+     "stop($self, /)\n--\n\nLeave run_forever() after the current iteration."},
+    {"is_running", loop_is_running, METH_NOARGS,
+     "is_running($self, /)\n--\n\nTrue while run_forever() runs."},
+    {"is_closed", loop_is_closed, METH_NOARGS,
+     "is_closed($self, /)\n--\n\nTrue once close() was called."},
+    {"get_debug", loop_get_debug, METH_NOARGS,
+     "get_debug($self, /)\n--\n\nTrue in debug mode."},
+    {"add_reader", FAST(fdpoll_add_reader), METH_FASTCALL,
+     "add_reader($self, fd, callback, /, *args)\n--\n\n"
+     "Call callback(*args) whenever fd (int, or an object with fileno()) can be read."},
+    {"add_writer", FAST(fdpoll_add_writer), METH_FASTCALL,
+     "add_writer($self, fd, callback, /, *args)\n--\n\n"
+     "Call callback(*args) whenever fd (int, or an object with fileno()) can be written."},
+    {"remove_reader", fdpoll_remove_reader, METH_O,
+     "remove_reader($self, fd, /)\n--\n\nTrue if there was a reader of fd."},
+    {"remove_writer", fdpoll_remove_writer, METH_O,
+     "remove_writer($self, fd, /)\n--\n\nTrue if there was a writer of fd."},
+    {"_add_reader", FAST(fdpoll_add_reader_raw), METH_FASTCALL,
+     "_add_reader($self, fd, callback, /, *args)\n--\n\nadd_reader() unchecked; the Handle."},
+    {"_add_writer", FAST(fdpoll_add_writer_raw), METH_FASTCALL,
+     "_add_writer($self, fd, callback, /, *args)\n--\n\nadd_writer() unchecked; the Handle."},
+    {"_remove_reader", fdpoll_remove_reader_raw, METH_O,
+     "_remove_reader($self, fd, /)\n--\n\nremove_reader() unchecked."},
+    {"_remove_writer", fdpoll_remove_writer_raw, METH_O,
+     "_remove_writer($self, fd, /)\n--\n\nremove_writer() unchecked."},
+    {"_ensure_fd_no_transport", fdpoll_ensure_free, METH_O,
+     "_ensure_fd_no_transport($self, fd, /)\n--\n\nRuntimeError if a transport uses fd."},
+    {"_watch_signals", fdpoll_watch_signals, METH_O,
+     "_watch_signals($self, fd, /)\n--\n\nRead signal numbers from fd."},
+    {"_unwatch_signals", fdpoll_unwatch_signals, METH_O,
+     "_unwatch_signals($self, fd, /)\n--\n\nStop reading signal numbers from fd."},
+    {"_is_numeric", FAST(loop_is_numeric), METH_FASTCALL,
+     "_is_numeric($self, host, port, /)\n--\n\n"
+     "True if getaddrinfo() of these needs no name service: it cannot block."},
+    {"_run", loop_run, METH_NOARGS, "_run($self, /)\n--\n\nIterate until stop()."},
+    {"_close", loop_close, METH_NOARGS, "_close($self, /)\n--\n\nClose all handles."},
+    {"_check_closed", loop_check_closed_method, METH_NOARGS,
+     "_check_closed($self, /)\n--\n\nRuntimeError if the loop is closed."},
+    {"_write_to_self", loop_write_to_self, METH_NOARGS,
+     "_write_to_self($self, /)\n--\n\nWake the loop if it sleeps."},
+    {"_queue_sizes", loop_queue_sizes, METH_NOARGS,
+     "_queue_sizes($self, /)\n--\n\n(ready callbacks, timers)."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef loop_getset[] = {
+    {"_debug", loop_get_debug_attr, loop_set_debug_attr, "Debug mode.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+#define OBJECT(attr, member) {attr, T_OBJECT, offsetof(LoopObject, member), 0, NULL}
+
+/* Attributes of asyncio's own loops. Here and not in the instance's dict: with an empty dict every
+ * method call on the loop is cheaper. */
+static PyMemberDef loop_members[] = {
+    OBJECT("_thread_id", thread_id),
+    OBJECT("_exception_handler", exception_handler),
+    OBJECT("_default_executor", default_executor),
+    OBJECT("_asyncgens", asyncgens),
+    OBJECT("_asyncgens_shutdown_called", asyncgens_shutdown),
+    OBJECT("_executor_shutdown_called", executor_shutdown),
+    OBJECT("_coroutine_origin_tracking_enabled", origin_enabled),
+    OBJECT("_coroutine_origin_tracking_saved_depth", origin_depth),
+    OBJECT("_old_agen_hooks", old_agen_hooks),
+    OBJECT("_current_handle", current_handle),
+    OBJECT("_transports", transports),
+    OBJECT("_signal_handlers", signal_handlers),
+    OBJECT("_ssock", ssock),
+    OBJECT("_csock", csock),
+    OBJECT("_unix_server_sockets", unix_server_sockets),
+    OBJECT("_internal_fds", internal_fds),
+    {"_closed", T_BOOL, offsetof(LoopObject, closed), READONLY, NULL},
+    {"_stopping", T_BOOL, offsetof(LoopObject, stopping), 0, NULL},
+    {"slow_callback_duration", T_DOUBLE, offsetof(LoopObject, slow_callback_duration), 0,
+     "Debug mode reports callbacks that take longer than this many seconds."},
+    {"_clock_resolution", T_DOUBLE, offsetof(LoopObject, clock_resolution), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot loop_slots[] = {
+    {Py_tp_doc, "The C core of uvolt.Loop."},
+    {Py_tp_new, loop_new},
+    {Py_tp_dealloc, loop_dealloc},
+    {Py_tp_traverse, loop_traverse},
+    {Py_tp_clear, loop_clear},
+    {Py_tp_methods, loop_methods},
+    {Py_tp_getset, loop_getset},
+    {Py_tp_members, loop_members},
+    {0, NULL},
+};
+
+PyType_Spec loop_spec = {
+    .name = "uvolt._core.Loop",
+    .basicsize = sizeof(LoopObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = loop_slots,
+};

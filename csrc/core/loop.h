@@ -1,0 +1,191 @@
+/* loop.h - the layout of a loop and what its parts offer each other and the net layer.
+ *
+ * A loop belongs to the thread that runs it. Other threads may call call_soon_threadsafe, is_closed,
+ * is_running, get_debug and time; the GIL makes that safe. `released` is the one thing to know: it is
+ * non-NULL while the loop thread sleeps in a poll without the GIL, so every libuv callback starts with
+ * loop_enter(). A libuv callback never returns with an exception set: loop_error() takes it. */
+#ifndef UVOLT_CORE_LOOP_H
+#define UVOLT_CORE_LOOP_H
+
+#include "base/compat.h"
+
+#include <uv.h>
+
+#include "base/compiler.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/ring.h"
+#include "runtime/errors.h"
+#include "runtime/state.h"
+
+#define LOOP_RECV_SIZE (256 * 1024) /* bytes; what asyncio reads at most at once */
+
+typedef struct LoopObject LoopObject;
+typedef struct HandleObject HandleObject;
+
+/* A C watcher of a descriptor's read side (listeners, the signal pipe). PYCALL allowed; events as of
+ * epoll. An exception is taken with loop_error(). */
+typedef void (*fd_callback)(LoopObject *loop, int fd, uint32_t events, void *arg);
+
+typedef struct fd_entry {
+    HandleObject *reader; /* strong, or NULL */
+    HandleObject *writer; /* strong, or NULL */
+    fd_callback callback; /* C watcher instead of reader/writer */
+    void *arg;            /* raw: what `callback` gets, usually `keeper` */
+    PyObject *keeper;     /* strong: keeps `arg` alive while it is watched, or NULL */
+    PyObject *transport;  /* borrowed: the transport that uses this fd, kept by the uv handle */
+    uint32_t mask;        /* what epoll was told */
+} fd_entry;
+
+/* Anything with uv handles that must be closed with the loop. The loop owns it while it is linked. */
+typedef struct loop_owned {
+    list_node node;
+    PyObject *object;                    /* the owner: strong while linked */
+    void (*close)(struct loop_owned *);  /* close its uv handles now, calling no Python code */
+} loop_owned;
+
+struct LoopObject {
+    PyObject_HEAD
+    core_state *st;         /* raw, kept by module */
+    PyObject *module;       /* strong */
+    uv_loop_t uv;
+    uv_prepare_t prepare;   /* gives the GIL back just before a poll that blocks */
+    uv_async_t async;       /* wake-up from other threads */
+    uv_timer_t timer;       /* the nearest of `timers` */
+    uv_poll_t nested;       /* watches epfd */
+    PyThreadState *released;
+    ring ready;             /* strong HandleObjects, in order */
+    ring due;               /* strong TimerHandles taken from the heap, run before the next batch */
+    heap timers;            /* nodes of TimerHandles; one strong reference each */
+    uint64_t timer_seq;
+    double timer_armed;     /* deadline that `timer` was started for, 0 if none */
+    PyObject *raised;       /* strong: exception that must leave run(), caught in a uv callback */
+    list_node owned;        /* loop_owned */
+    fd_entry *fds;
+    size_t nfds;
+    int epfd;               /* nested epoll set of add_reader and friends, -1 until needed */
+    size_t since_poll;      /* callbacks run since the last poll */
+    unsigned empty_polls;   /* polls in a row that found nothing while work was ready */
+    uint32_t polled;        /* events seen in this poll */
+    char uv_open;           /* uv is initialised */
+    char closed;
+    char running;
+    char stopping;
+    char will_block;        /* this poll may sleep */
+    char in_poll;           /* sleeping: other threads must wake us */
+    char wake_sent;
+    char debug;
+    char *recv_buffer;      /* LOOP_RECV_SIZE, made on first use; one read at a time uses it */
+    /* Attributes that asyncio's own Python code reads and writes; strong, NULL reads as None. */
+    PyObject *thread_id;
+    PyObject *exception_handler;
+    PyObject *default_executor;
+    PyObject *asyncgens;
+    PyObject *asyncgens_shutdown;
+    PyObject *executor_shutdown;
+    PyObject *origin_enabled;
+    PyObject *origin_depth;
+    PyObject *task_factory;
+    PyObject *old_agen_hooks;
+    PyObject *current_handle;
+    PyObject *transports;
+    PyObject *signal_handlers;
+    PyObject *ssock;
+    PyObject *csock;
+    PyObject *unix_server_sockets;
+    PyObject *internal_fds;
+    double slow_callback_duration;
+    double clock_resolution;
+};
+
+/* loop.c ------------------------------------------------------------------------------------ */
+extern PyType_Spec loop_spec;
+int loop_check_closed(LoopObject *loop); /* -1 with RuntimeError('Event loop is closed') */
+char *loop_recv_buffer(LoopObject *loop);   /* NULL: out of memory, no exception set */
+
+/* run.c ------------------------------------------------------------------------------------- */
+int loop_init_handles(LoopObject *loop); /* 0 or a negative uv code */
+PyObject *loop_run(PyObject *self, PyObject *unused);
+void loop_reacquire(LoopObject *loop);
+void loop_wake(LoopObject *loop); /* any thread, GIL held */
+
+/* Takes the exception that is set: the ones that must leave the loop are kept for run(), others
+ * go to the exception handler under `message`. PYCALL. */
+void loop_error(LoopObject *loop, const char *message, PyObject *transport, PyObject *protocol);
+
+/* First line of every libuv callback: holds the GIL from here on. */
+static inline void
+loop_enter(LoopObject *loop)
+{
+    loop->polled++;
+    if (UNLIKELY(loop->released != NULL)) {
+        loop_reacquire(loop);
+    }
+}
+
+/* ready.c ----------------------------------------------------------------------------------- */
+/* Queue a new handle for the next batch. `args` are borrowed. New reference, or NULL. */
+HandleObject *loop_call_soon(LoopObject *loop, PyObject *callback, PyObject *const *args,
+                             Py_ssize_t nargs, PyObject *context);
+/* Queue an existing handle (a new reference is taken). 0, or -1 with MemoryError. */
+int loop_push(LoopObject *loop, HandleObject *handle);
+int loop_drain(LoopObject *loop); /* PYCALL; -1 with an exception that must leave the loop */
+PyObject *loop_call_soon_method(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *loop_call_soon_threadsafe(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+
+/* timers.c ---------------------------------------------------------------------------------- */
+double loop_now(void); /* seconds, == time.monotonic() */
+int loop_run_timers(LoopObject *loop); /* PYCALL; as loop_drain */
+void loop_forget_timers(LoopObject *loop);
+PyObject *loop_call_later(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *loop_call_at(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+
+/* tasks.c ----------------------------------------------------------------------------------- */
+PyObject *loop_create_future(PyObject *self, PyObject *unused);
+PyObject *loop_create_task(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *loop_set_task_factory(PyObject *self, PyObject *factory);
+PyObject *loop_get_task_factory(PyObject *self, PyObject *unused);
+
+/* fdpoll.c ---------------------------------------------------------------------------------- */
+/* 0 or -errno. `keeper` is kept alive until fdpoll_unwatch(). */
+int fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keeper);
+void fdpoll_unwatch(LoopObject *loop, int fd);
+int fdpoll_check_free(LoopObject *loop, int fd, PyObject *fileobj); /* RuntimeError if in use */
+int fdpoll_claim(LoopObject *loop, int fd, PyObject *transport); /* 0, or -1 with an exception */
+void fdpoll_release(LoopObject *loop, int fd, PyObject *transport);
+void fdpoll_close(LoopObject *loop);
+int fdpoll_traverse(LoopObject *loop, visitproc visit, void *arg);
+PyObject *fdpoll_add_reader(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *fdpoll_add_writer(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *fdpoll_add_reader_raw(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *fdpoll_add_writer_raw(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *fdpoll_remove_reader(PyObject *, PyObject *);
+PyObject *fdpoll_remove_writer(PyObject *, PyObject *);
+PyObject *fdpoll_remove_reader_raw(PyObject *, PyObject *);
+PyObject *fdpoll_remove_writer_raw(PyObject *, PyObject *);
+PyObject *fdpoll_ensure_free(PyObject *, PyObject *);
+PyObject *fdpoll_watch_signals(PyObject *, PyObject *);
+PyObject *fdpoll_unwatch_signals(PyObject *, PyObject *);
+
+/* dns.c ------------------------------------------------------------------------------------- */
+PyObject *loop_is_numeric(PyObject *, PyObject *const *, Py_ssize_t);
+
+/* Owned things ------------------------------------------------------------------------------ */
+static inline void
+loop_own(LoopObject *loop, loop_owned *owned, PyObject *object)
+{
+    owned->object = Py_NewRef(object);
+    list_append(&loop->owned, &owned->node);
+}
+
+/* The uv handles of `owned` are closed: let go. May free the object. */
+static inline void
+loop_disown(loop_owned *owned)
+{
+    PyObject *object = owned->object;
+    list_remove(&owned->node);
+    owned->object = NULL;
+    Py_DECREF(object);
+}
+
+#endif

@@ -1,0 +1,106 @@
+/* ready.c - the ready ring: call_soon() puts handles in, loop_drain() runs them.
+ * Owns:    one reference to each handle in loop->ready.
+ * Threads: the loop's; call_soon_threadsafe() from any, serialised by the GIL.
+ * PYCALL:  loop_drain(). */
+#include "core/handle.h"
+#include "core/loop.h"
+#include "runtime/args.h"
+
+static const char *const call_soon_names[] = {"callback"};
+
+int
+loop_push(LoopObject *loop, HandleObject *handle)
+{
+    if (UNLIKELY(ring_push(&loop->ready, handle) < 0)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    Py_INCREF(handle);
+    return 0;
+}
+
+HandleObject *
+loop_call_soon(LoopObject *loop, PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *context)
+{
+    HandleObject *h = handle_new(loop, callback, args, nargs, context);
+    if (UNLIKELY(h == NULL || loop_push(loop, h) < 0)) {
+        Py_XDECREF(h);
+        return NULL;
+    }
+    return h;
+}
+
+static COLD int
+debug_check(LoopObject *loop, PyObject *callback, const char *method, int check_thread)
+{
+    PyObject *r = PyObject_CallMethod(loop->st->support, "debug_check", "OOsi", (PyObject *)loop,
+                                      callback, method, check_thread);
+    Py_XDECREF(r);
+    return r == NULL ? -1 : 0;
+}
+
+PyObject *
+loop_call_soon_method(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    LoopObject *self = (LoopObject *)op;
+    PyObject *context = NULL;
+    if (LIKELY(nargs >= 1 && kwnames == NULL)) {
+        /* the common call: nothing to look at */
+    }
+    else if (uvolt_args_context(self->st, "call_soon", call_soon_names, 1, args, nargs, kwnames,
+                                &context) < 0) {
+        return NULL;
+    }
+    if (UNLIKELY(self->closed)) {
+        loop_check_closed(self);
+        return NULL;
+    }
+    if (UNLIKELY(self->debug) && debug_check(self, args[0], "call_soon", 1) < 0) {
+        return NULL;
+    }
+    return (PyObject *)loop_call_soon(self, args[0], args + 1, nargs - 1, context);
+}
+
+PyObject *
+loop_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    LoopObject *self = (LoopObject *)op;
+    PyObject *context;
+    if (uvolt_args_context(self->st, "call_soon_threadsafe", call_soon_names, 1, args, nargs,
+                           kwnames, &context) < 0
+        || loop_check_closed(self) < 0) {
+        return NULL;
+    }
+    if (UNLIKELY(self->debug) && debug_check(self, args[0], "call_soon_threadsafe", 0) < 0) {
+        return NULL;
+    }
+    PyObject *h = (PyObject *)loop_call_soon(self, args[0], args + 1, nargs - 1, context);
+    if (h != NULL) {
+        if (UNLIKELY(self->closed)) { /* another thread closed it while we made the handle */
+            Py_DECREF(h);
+            loop_check_closed(self);
+            return NULL;
+        }
+        loop_wake(self);
+    }
+    return h;
+}
+
+int
+loop_drain(LoopObject *loop)
+{
+    ring *ready = &loop->ready;
+    size_t mark = ready->count;
+    loop->since_poll += mark;
+    while (mark-- > 0) {
+        HandleObject *h = ring_pop(ready);
+        int rc = handle_run(h);
+        Py_DECREF(h);
+        if (UNLIKELY(rc < 0)) {
+            return -1;
+        }
+    }
+    ring_trim(ready);
+    return 0;
+}

@@ -1,0 +1,208 @@
+/* run.c - one iteration after another: ready callbacks, the poll, timers; and the GIL around the poll.
+ *
+ * Order within an iteration is asyncio's: callbacks queued before the poll, then what the poll found
+ * (stream callbacks run inside it, add_reader handles are queued), then the timers that are due; what
+ * those queue comes in the next iteration. The poll comes after the batch and not before it, which gives
+ * the same order of callbacks and lets the loop sleep right after the last one.
+ *
+ * The GIL is held for the whole iteration. Only a poll that may block gives it back, in the prepare
+ * callback, the last thing libuv runs before epoll_wait; the first callback after it takes it again
+ * (loop_enter). A poll of an idle moment while callbacks wait is skipped after a few that found nothing.
+ * Owns:    loop->raised. Threads: the loop's; loop_wake() from any with the GIL. PYCALL: loop_run(). */
+#include <math.h>
+
+#include "core/clock.h"
+#include "core/handle.h"
+#include "core/loop.h"
+
+#define POLLS_BEFORE_SKIPPING 8   /* empty polls in a row before any is skipped */
+#define CALLBACKS_PER_POLL 64     /* then: at most so many callbacks between two polls */
+#define LONGEST_POLL_MS 86400000  /* a day, asyncio's MAXIMUM_SELECT_TIMEOUT */
+
+/* ---- the poll ------------------------------------------------------------------------------ */
+
+static void
+arm_timer(LoopObject *loop)
+{
+    heap_node *top = heap_top(&loop->timers);
+    if (top == NULL) {
+        if (loop->timer_armed != 0) {
+            uv_timer_stop(&loop->timer);
+            loop->timer_armed = 0;
+        }
+        return;
+    }
+    if (loop->timer_armed == top->when) {
+        return;
+    }
+    double ms = ceil((top->when - clock_now()) * 1e3);
+    uint64_t timeout = ms <= 0 ? 0 : ms >= LONGEST_POLL_MS ? LONGEST_POLL_MS : (uint64_t)ms;
+    uv_timer_start(&loop->timer, loop->timer.timer_cb, timeout, 0);
+    loop->timer_armed = top->when;
+}
+
+/* The last callback before epoll_wait. */
+static void
+on_prepare(uv_prepare_t *handle)
+{
+    LoopObject *loop = CONTAINER_OF(handle, LoopObject, prepare);
+    if (!loop->will_block) {
+        return;
+    }
+    if (loop->ready.count > 0 || loop->stopping || loop->raised != NULL) {
+        uv_stop(&loop->uv); /* a callback of this iteration queued work: poll without sleeping */
+        return;
+    }
+    arm_timer(loop);
+    loop->in_poll = 1;
+    loop->released = PyEval_SaveThread();
+}
+
+COLD void
+loop_reacquire(LoopObject *loop)
+{
+    PyThreadState *tstate = loop->released;
+    PyEval_RestoreThread(tstate);
+    loop->released = NULL;
+    loop->in_poll = 0;
+}
+
+static void
+on_timer(uv_timer_t *handle)
+{
+    LoopObject *loop = CONTAINER_OF(handle, LoopObject, timer);
+    loop_enter(loop);
+    loop->timer_armed = 0; /* the heap is looked at after the poll */
+}
+
+static void
+on_async(uv_async_t *handle)
+{
+    LoopObject *loop = CONTAINER_OF(handle, LoopObject, async);
+    loop_enter(loop);
+    loop->wake_sent = 0;
+}
+
+void
+loop_wake(LoopObject *loop)
+{
+    if (loop->in_poll && !loop->wake_sent) {
+        loop->wake_sent = 1;
+        uv_async_send(&loop->async);
+    }
+}
+
+int
+loop_init_handles(LoopObject *loop)
+{
+    int err = uv_prepare_init(&loop->uv, &loop->prepare);
+    if (err == 0) {
+        err = uv_prepare_start(&loop->prepare, on_prepare);
+    }
+    if (err == 0) {
+        err = uv_timer_init(&loop->uv, &loop->timer);
+        loop->timer.timer_cb = on_timer;
+    }
+    if (err == 0) {
+        err = uv_async_init(&loop->uv, &loop->async, on_async);
+    }
+    return err;
+}
+
+/* While callbacks wait, is it time to look for events? Polls that keep finding nothing grow rare, up
+ * to one in CALLBACKS_PER_POLL callbacks; any event makes every iteration poll again. */
+static inline int
+poll_is_due(LoopObject *loop)
+{
+    return loop->empty_polls < POLLS_BEFORE_SKIPPING || loop->since_poll >= CALLBACKS_PER_POLL
+           || loop->stopping;
+}
+
+static void
+poll_events(LoopObject *loop)
+{
+    int idle = loop->ready.count == 0 && !loop->stopping;
+    if (!idle && !poll_is_due(loop)) {
+        return;
+    }
+    loop->since_poll = 0;
+    loop->polled = 0;
+    loop->will_block = (char)idle;
+    uv_run(&loop->uv, idle ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    loop->will_block = 0;
+    if (loop->released != NULL) {
+        loop_reacquire(loop);
+    }
+    loop->empty_polls = idle || loop->polled ? 0 : loop->empty_polls + 1;
+}
+
+/* ---- errors -------------------------------------------------------------------------------- */
+
+COLD void
+loop_error(LoopObject *loop, const char *message, PyObject *transport, PyObject *protocol)
+{
+    if (!uvolt_error_is_fatal()) {
+        PyObject *exc = PyErr_GetRaisedException();
+        PyObject *r = PyObject_CallMethod(loop->st->support, "report", "OsOOO", (PyObject *)loop,
+                                          message, exc, transport ? transport : Py_None,
+                                          protocol ? protocol : Py_None);
+        Py_XDECREF(exc);
+        if (r != NULL) {
+            Py_DECREF(r);
+            return;
+        }
+        if (!uvolt_error_is_fatal()) {
+            PyErr_WriteUnraisable((PyObject *)loop);
+            return;
+        }
+    }
+    Py_XSETREF(loop->raised, PyErr_GetRaisedException());
+    uv_stop(&loop->uv);
+}
+
+/* ---- run ----------------------------------------------------------------------------------- */
+
+static int
+iterate(LoopObject *loop)
+{
+    if (loop->due.count > 0 && loop_run_timers(loop) < 0) { /* left over from an exception */
+        return -1;
+    }
+    if (loop_drain(loop) < 0) {
+        return -1;
+    }
+    poll_events(loop);
+    if (UNLIKELY(loop->raised != NULL)) {
+        PyObject *exc = loop->raised;
+        loop->raised = NULL;
+        PyErr_SetRaisedException(exc);
+        return -1;
+    }
+    return loop->timers.count > 0 ? loop_run_timers(loop) : 0;
+}
+
+/* _run(): iterate until stop(). The Python method run_forever() sets the scene around it. */
+PyObject *
+loop_run(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    LoopObject *self = (LoopObject *)op;
+    if (loop_check_closed(self) < 0) {
+        return NULL;
+    }
+    if (self->running) {
+        PyErr_SetString(PyExc_RuntimeError, "This event loop is already running");
+        return NULL;
+    }
+    self->running = 1;
+    self->empty_polls = 0;
+    int rc;
+    do {
+        rc = iterate(self);
+    } while (rc == 0 && !self->stopping);
+    self->running = 0;
+    self->stopping = 0;
+    if (rc < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,144 @@
+/* timers.c - call_later, call_at and the timer heap.
+ * Owns:    one reference to each TimerHandle in loop->timers and loop->due.
+ * Threads: the loop's.
+ * PYCALL:  loop_run_timers().
+ * Due timers are all taken from the heap before the first of them runs, as asyncio does: one that
+ * schedules itself for now runs in the next iteration, never twice in this one. */
+#include <math.h>
+
+#include "core/clock.h"
+#include "core/handle.h"
+#include "core/loop.h"
+#include "runtime/args.h"
+
+static const char *const call_later_names[] = {"delay", "callback"};
+static const char *const call_at_names[] = {"when", "callback"};
+
+double
+loop_now(void)
+{
+    return clock_now();
+}
+
+/* A float, with `name` in the error; NaN would break the order of the heap. -1 with an exception. */
+static int
+read_seconds(PyObject *value, const char *name, double *out)
+{
+    if (LIKELY(PyFloat_CheckExact(value))) {
+        *out = PyFloat_AS_DOUBLE(value);
+    }
+    else {
+        if (UNLIKELY(value == Py_None)) {
+            PyErr_Format(PyExc_TypeError, "%s must not be None", name);
+            return -1;
+        }
+        *out = PyFloat_AsDouble(value);
+        if (*out == -1.0 && PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    if (UNLIKELY(isnan(*out))) {
+        PyErr_Format(PyExc_ValueError, "Invalid %s: NaN (not a number)", name);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+schedule(LoopObject *self, double when, PyObject *const *args, Py_ssize_t nargs, PyObject *context,
+         const char *method)
+{
+    if (UNLIKELY(loop_check_closed(self) < 0)) {
+        return NULL;
+    }
+    if (UNLIKELY(self->debug)) {
+        PyObject *r = PyObject_CallMethod(self->st->support, "debug_check", "OOsi",
+                                          (PyObject *)self, args[0], method, 1);
+        if (r == NULL) {
+            return NULL;
+        }
+        Py_DECREF(r);
+    }
+    TimerObject *t = timer_new(self, when, args[0], args + 1, nargs - 1, context);
+    if (UNLIKELY(t == NULL)) {
+        return NULL;
+    }
+    if (UNLIKELY(heap_insert(&self->timers, &t->node) < 0)) {
+        Py_DECREF(t);
+        return PyErr_NoMemory();
+    }
+    return Py_NewRef((PyObject *)t); /* the first reference is the heap's */
+}
+
+PyObject *
+loop_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    LoopObject *self = (LoopObject *)op;
+    PyObject *context;
+    double delay;
+    if (uvolt_args_context(self->st, "call_later", call_later_names, 2, args, nargs, kwnames,
+                           &context) < 0
+        || read_seconds(args[0], "delay", &delay) < 0) {
+        return NULL;
+    }
+    return schedule(self, clock_now() + delay, args + 1, nargs - 1, context, "call_later");
+}
+
+PyObject *
+loop_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    LoopObject *self = (LoopObject *)op;
+    PyObject *context;
+    double when;
+    if (uvolt_args_context(self->st, "call_at", call_at_names, 2, args, nargs, kwnames, &context)
+            < 0
+        || read_seconds(args[0], "when", &when) < 0) {
+        return NULL;
+    }
+    return schedule(self, when, args + 1, nargs - 1, context, "call_at");
+}
+
+static TimerObject *
+take_top(LoopObject *loop)
+{
+    heap_node *top = heap_top(&loop->timers);
+    heap_remove(&loop->timers, top);
+    return CONTAINER_OF(top, TimerObject, node);
+}
+
+int
+loop_run_timers(LoopObject *loop)
+{
+    if (loop->timers.count > 0) {
+        double end = clock_now() + loop->clock_resolution;
+        heap_node *top;
+        while ((top = heap_top(&loop->timers)) != NULL && top->when < end) {
+            if (UNLIKELY(ring_push(&loop->due, CONTAINER_OF(top, TimerObject, node)) < 0)) {
+                break; /* no memory: they stay in the heap and are due again next time */
+            }
+            take_top(loop);
+        }
+    }
+    while (loop->due.count > 0) {
+        HandleObject *h = ring_pop(&loop->due);
+        int rc = handle_run(h);
+        Py_DECREF(h);
+        if (UNLIKELY(rc < 0)) {
+            return -1;
+        }
+    }
+    ring_trim(&loop->due);
+    return 0;
+}
+
+/* The loop closes: no timer will fire. */
+void
+loop_forget_timers(LoopObject *loop)
+{
+    while (heap_top(&loop->timers) != NULL) {
+        Py_DECREF(take_top(loop));
+    }
+    while (loop->due.count > 0) {
+        Py_DECREF((PyObject *)ring_pop(&loop->due));
+    }
+}

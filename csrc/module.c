@@ -1,0 +1,138 @@
+/* module.c - uvolt._core: the module, its state, its types in layer order. */
+#include <uv.h>
+
+#include "core/handle.h"
+#include "core/loop.h"
+#include "net/listener.h"
+#include "net/stream.h"
+#include "runtime/state.h"
+
+static struct PyModuleDef core_module;
+
+core_state *
+uvolt_state_of(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+core_state *
+uvolt_state_of_type(PyTypeObject *type)
+{
+    PyObject *module = UVOLT_MODULE_BY_DEF(type, &core_module);
+    return module == NULL ? NULL : uvolt_state_of(module);
+}
+
+static PyObject *
+module_counters(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    core_state *st = uvolt_state_of(module);
+    PyObject *dict = PyDict_New();
+    if (dict == NULL) {
+        return NULL;
+    }
+    const struct {
+        const char *name;
+        Py_ssize_t value;
+    } counters[] = {
+#define X(name) {#name, st->c_##name},
+        UVOLT_COUNTERS(X)
+#undef X
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(counters); i++) {
+        PyObject *value = PyLong_FromSsize_t(counters[i].value);
+        if (value == NULL || PyDict_SetItemString(dict, counters[i].name, value) < 0) {
+            Py_XDECREF(value);
+            Py_DECREF(dict);
+            return NULL;
+        }
+        Py_DECREF(value);
+    }
+    return dict;
+}
+
+#define FAST(f) ((PyCFunction)(void (*)(void))(f))
+
+static PyMethodDef module_methods[] = {
+    {"counters", module_counters, METH_NOARGS,
+     "counters($module, /)\n--\n\n"
+     "Live objects and libuv handles, for tests: what was opened must have been closed."},
+    {"make_stream", FAST(stream_make), METH_FASTCALL,
+     "make_stream($module, loop, sock, protocol, waiter, extra, server, /)\n--\n\n"
+     "A transport over a connected, non-blocking stream socket, which it owns from now on."},
+    {"listen", FAST(listener_listen), METH_FASTCALL,
+     "listen($module, loop, sock, factory, server, backlog, accepted, /)\n--\n\n"
+     "Accept the connections of a listening socket; a Listener."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+module_exec(PyObject *module)
+{
+    core_state *st = uvolt_state_of(module);
+    st->module = module;
+    if (uvolt_state_init(st) < 0 || stream_check_layout(st) < 0
+        || uvolt_add_type(module, &st->loop_type, &loop_spec, NULL) < 0
+        || uvolt_add_type(module, &st->handle_type, &handle_spec, NULL) < 0
+        || uvolt_add_type(module, &st->timer_type, &timer_spec, (PyObject *)st->handle_type) < 0
+        || uvolt_add_type(module, &st->stream_type, &stream_spec, st->AioTransport) < 0
+        || uvolt_add_type(module, &st->listener_type, &listener_spec, NULL) < 0
+        || PyModule_AddStringConstant(module, "libuv_version", uv_version_string()) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    core_state *st = uvolt_state_of(module);
+    return st == NULL ? 0 : uvolt_state_traverse(st, visit, arg);
+}
+
+static int
+module_clear(PyObject *module)
+{
+    core_state *st = uvolt_state_of(module);
+    if (st != NULL) {
+        handle_free_pools(st);
+        uvolt_state_clear(st);
+    }
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    core_state *st = uvolt_state_of(module);
+    if (st != NULL) {
+        handle_free_pools(st);
+        uvolt_state_clear(st);
+    }
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    UVOLT_SLOT_INTERPRETERS
+    UVOLT_SLOT_GIL
+    {0, NULL},
+};
+
+static struct PyModuleDef core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "uvolt._core",
+    .m_doc = "The C core of uvolt: event loop and transports on libuv.",
+    .m_size = sizeof(core_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_module);
+}

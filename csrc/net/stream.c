@@ -1,0 +1,836 @@
+/* stream.c - StreamObject: life and attributes of a transport over one connected stream socket.
+ * Owns:    the descriptor from stream_new() on; see stream.h for the members.
+ * Kept by: its uv handle (loop_own) until the close callback.
+ * Threads: the loop's. PYCALL: stream_begin(), stream_fatal(), the methods. */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include "core/handle.h"
+#include "runtime/args.h"
+
+/* ---- closing ------------------------------------------------------------------------------- */
+
+static void
+on_closed(uv_handle_t *handle)
+{
+    StreamObject *s = CONTAINER_OF((uv_tcp_t *)handle, StreamObject, uv);
+    loop_enter(s->loop);
+    s->loop->st->c_uv_handles_closed++;
+    stream_forget_writes(s);
+    loop_disown(&s->owned);
+}
+
+/* The socket object must not close the descriptor a second time. True if it is (still) ours to close:
+ * somebody may have detached or closed it. */
+static int
+give_up_sock(StreamObject *s)
+{
+    core_state *st = s->loop->st;
+    PyObject *saved = PyErr_GetRaisedException();
+    PyObject *fd = PyObject_CallMethodNoArgs(s->sock, st->n_detach);
+    int ours = fd != NULL && PyLong_Check(fd) && PyLong_AsLong(fd) == s->fd;
+    Py_XDECREF(fd);
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(s->sock);
+    }
+    PyErr_SetRaisedException(saved);
+    return ours;
+}
+
+/* libuv closes the descriptor with its handle. Where it is not ours any more, put it back. */
+static void
+close_uv_keeping(StreamObject *s, int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+    int copy = flags < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    uv_close((uv_handle_t *)&s->uv, on_closed);
+    if (copy >= 0) {
+        dup3(copy, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+        close(copy);
+    }
+}
+
+static void
+close_handle(StreamObject *s)
+{
+    if (!s->uv_live) {
+        return;
+    }
+    int fd = s->fd;
+    int ours = s->sock == NULL || give_up_sock(s);
+    s->uv_live = 0;
+    s->reading = 0;
+    s->fd = -1;
+    fdpoll_release(s->loop, fd, (PyObject *)s);
+    if (ours) {
+        uv_close((uv_handle_t *)&s->uv, on_closed);
+    }
+    else {
+        close_uv_keeping(s, fd);
+    }
+}
+
+/* The loop closes: no callback of the protocol will run. */
+static void
+on_loop_close(loop_owned *owned)
+{
+    StreamObject *s = CONTAINER_OF(owned, StreamObject, owned);
+    s->closing = 1;
+    s->conn_lost++;
+    close_handle(s);
+}
+
+static void
+detach_server(StreamObject *s)
+{
+    PyObject *server = s->server;
+    if (server == NULL) {
+        return;
+    }
+    s->server = NULL;
+    PyObject *r = PyObject_CallMethodOneArg(server, s->loop->st->n__detach, (PyObject *)s);
+    if (r == NULL) {
+        PyErr_WriteUnraisable(server);
+    }
+    Py_XDECREF(r);
+    Py_DECREF(server);
+}
+
+/* _call_connection_lost(exc): the last callback, then the end of the descriptor. PYCALL. */
+static PyObject *
+stream_connection_lost(PyObject *op, PyObject *exc)
+{
+    StreamObject *self = (StreamObject *)op;
+    if (self->finished) {
+        Py_RETURN_NONE;
+    }
+    self->finished = 1;
+    PyObject *r = NULL;
+    if (self->connected && self->protocol != NULL) {
+        r = PyObject_CallMethodOneArg(self->protocol, self->loop->st->n_connection_lost, exc);
+    }
+    else {
+        r = Py_NewRef(Py_None);
+    }
+    PyObject *raised = PyErr_GetRaisedException();
+    stream_stop_reading(self);
+    close_handle(self);
+    Py_CLEAR(self->protocol);
+    Py_CLEAR(self->on_data);
+    Py_CLEAR(self->get_buffer);
+    detach_server(self);
+    PyErr_SetRaisedException(raised);
+    return r;
+}
+
+int
+stream_schedule_lost(StreamObject *s, PyObject *exc)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)s, "_call_connection_lost");
+    HandleObject *h =
+        method == NULL ? NULL : loop_call_soon(s->loop, method, &exc, 1, s->context);
+    Py_XDECREF(method);
+    Py_XDECREF(h);
+    return h == NULL ? -1 : 0;
+}
+
+void
+stream_force_close(StreamObject *s, PyObject *exc)
+{
+    if (s->conn_lost) {
+        return;
+    }
+    stream_drop_queue(s);
+    if (!s->closing) {
+        s->closing = 1;
+        stream_stop_reading(s);
+    }
+    s->conn_lost++;
+    if (s->uv_live && stream_schedule_lost(s, exc) < 0) {
+        loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->protocol);
+    }
+}
+
+void
+stream_fatal(StreamObject *s, const char *message)
+{
+    if (uvolt_error_is_fatal()) {
+        loop_error(s->loop, message, (PyObject *)s, s->protocol); /* leaves the loop; transport lives */
+        return;
+    }
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *r =
+        PyObject_CallMethod(s->loop->st->support, "transport_failed", "OsOOO", (PyObject *)s->loop,
+                            message, exc, (PyObject *)s, s->protocol ? s->protocol : Py_None);
+    if (r == NULL) {
+        loop_error(s->loop, message, (PyObject *)s, s->protocol);
+    }
+    Py_XDECREF(r);
+    stream_force_close(s, exc);
+    Py_XDECREF(exc);
+}
+
+/* ---- opening ------------------------------------------------------------------------------- */
+
+int
+stream_set_protocol(StreamObject *s, PyObject *protocol)
+{
+    PyObject *old = s->protocol;
+    s->protocol = Py_NewRef(protocol);
+    if (protocol != Py_None && stream_choose_sink(s) < 0) {
+        Py_SETREF(s->protocol, old);
+        return -1;
+    }
+    Py_XDECREF(old);
+    return 0;
+}
+
+/* 0 or a negative uv code. Whatever happens, the handle is open and owns the object and the fd. */
+static int
+open_handle(StreamObject *s, int fd)
+{
+    LoopObject *loop = s->loop;
+    int err = uv_tcp_init(&loop->uv, &s->uv);
+    if (err < 0) {
+        return err;
+    }
+    s->uv_live = 1;
+    s->owned.close = on_loop_close;
+    loop_own(loop, &s->owned, (PyObject *)s);
+    loop->st->c_uv_handles_opened++;
+    return uv_tcp_open(&s->uv, fd);
+}
+
+static void
+learn_names(StreamObject *s)
+{
+    s->sockname_len = sizeof(s->sockname);
+    if (getsockname(s->fd, &s->sockname.sa, &s->sockname_len) < 0) {
+        s->sockname_len = 0;
+    }
+    if (s->peername_len == 0) {
+        s->peername_len = sizeof(s->peername);
+        if (getpeername(s->fd, &s->peername.sa, &s->peername_len) < 0) {
+            s->peername_len = 0;
+        }
+    }
+    if (s->sockname_len > 0
+        && (s->sockname.sa.sa_family == AF_INET || s->sockname.sa.sa_family == AF_INET6)) {
+        int one = 1; /* as asyncio; fails on what is not TCP, which is no harm */
+        setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+}
+
+/* While a SocketIO reference is counted, sock.close() by the user leaves the descriptor open. */
+static int
+hold_sock(StreamObject *s, PyObject *sock)
+{
+    core_state *st = s->loop->st;
+    PyObject *refs;
+    int found = PyObject_GetOptionalAttr(sock, st->n__io_refs, &refs);
+    if (found > 0) {
+        PyObject *one = PyLong_FromLong(1);
+        PyObject *more = one == NULL ? NULL : PyNumber_Add(refs, one);
+        found = more == NULL ? -1 : PyObject_SetAttr(sock, st->n__io_refs, more);
+        Py_XDECREF(one);
+        Py_XDECREF(more);
+        Py_DECREF(refs);
+    }
+    if (found < 0) {
+        return -1;
+    }
+    s->sock = Py_NewRef(sock);
+    return 0;
+}
+
+static int
+attach_server(StreamObject *s, PyObject *server)
+{
+    if (server == NULL || server == Py_None) {
+        return 0;
+    }
+    PyObject *r = PyObject_CallMethodOneArg(server, s->loop->st->n__attach, (PyObject *)s);
+    if (r == NULL) {
+        return -1;
+    }
+    Py_DECREF(r);
+    s->server = Py_NewRef(server);
+    return 0;
+}
+
+StreamObject *
+stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObject *server,
+           PyObject *context)
+{
+    core_state *st = loop->st;
+    StreamObject *s = (StreamObject *)st->stream_type->tp_alloc(st->stream_type, 0);
+    if (s == NULL) {
+        if (sock == NULL) {
+            close(fd);
+        }
+        return NULL;
+    }
+    st->c_transports_alive++;
+    s->loop = (LoopObject *)Py_NewRef((PyObject *)loop);
+    list_init(&s->owned.node);
+    s->fd = -1;
+    s->high = 64 * 1024;
+    s->low = s->high / 4;
+    s->context = context != NULL ? Py_NewRef(context) : PyContext_CopyCurrent();
+    int err = s->context == NULL ? 0 : open_handle(s, fd);
+    if (s->context == NULL || err < 0) {
+        /* libuv does not own the fd then */
+        if (err < 0) {
+            uvolt_raise_uv(err);
+        }
+        if (sock == NULL) {
+            close(fd);
+        }
+        goto failed;
+    }
+    s->fd = fd;
+    learn_names(s);
+    if ((sock != NULL && hold_sock(s, sock) < 0) || stream_set_protocol(s, protocol) < 0
+        || fdpoll_claim(loop, fd, (PyObject *)s) < 0 || attach_server(s, server) < 0) {
+        goto failed;
+    }
+    return s;
+
+failed:
+    s->finished = 1;
+    s->closing = 1;
+    s->conn_lost = 1;
+    close_handle(s);
+    Py_DECREF(s);
+    return NULL;
+}
+
+void
+stream_begin(StreamObject *s)
+{
+    s->connected = 1;
+    PyObject *r =
+        PyObject_CallMethodOneArg(s->protocol, s->loop->st->n_connection_made, (PyObject *)s);
+    if (r == NULL) {
+        loop_error(s->loop, "Exception in callback connection_made()", (PyObject *)s, s->protocol);
+    }
+    Py_XDECREF(r);
+    if (s->loop->raised == NULL) {
+        stream_start_reading(s);
+    }
+}
+
+/* _begin(waiter): what call_soon runs for a transport that a coroutine waits for. */
+static PyObject *
+stream_begin_method(PyObject *op, PyObject *waiter)
+{
+    StreamObject *self = (StreamObject *)op;
+    if (self->protocol == NULL || self->finished) {
+        Py_RETURN_NONE;
+    }
+    stream_begin(self);
+    if (self->loop->raised != NULL) { /* KeyboardInterrupt: leave the loop, from the ready ring */
+        PyObject *exc = self->loop->raised;
+        self->loop->raised = NULL;
+        PyErr_SetRaisedException(exc);
+        return NULL;
+    }
+    if (waiter == Py_None) {
+        Py_RETURN_NONE;
+    }
+    return PyObject_CallMethod(self->loop->st->support, "set_result", "OO", waiter, Py_None);
+}
+
+/* make_stream(loop, sock, protocol, waiter, extra, server) */
+PyObject *
+stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    core_state *st = uvolt_state_of(module);
+    if (nargs != 6 || !PyObject_TypeCheck(args[0], st->loop_type)) {
+        PyErr_SetString(PyExc_TypeError, "make_stream(loop, sock, protocol, waiter, extra, server)");
+        return NULL;
+    }
+    LoopObject *loop = (LoopObject *)args[0];
+    int fd = uvolt_args_fd(args[1]);
+    if (fd < 0 || loop_check_closed(loop) < 0 || fdpoll_check_free(loop, fd, args[1]) < 0) {
+        return NULL;
+    }
+    StreamObject *s = stream_new(loop, fd, args[1], args[2], args[5], NULL);
+    if (s == NULL) {
+        return NULL;
+    }
+    s->extra = args[4] == Py_None ? NULL : PyDict_Copy(args[4]);
+    PyObject *begin = PyObject_GetAttrString((PyObject *)s, "_begin");
+    HandleObject *h =
+        begin == NULL ? NULL : loop_call_soon(loop, begin, &args[3], 1, s->context);
+    Py_XDECREF(begin);
+    if (h == NULL || (s->extra == NULL && args[4] != Py_None)) {
+        stream_force_close(s, Py_None);
+        Py_DECREF(s);
+        Py_XDECREF(h);
+        return NULL;
+    }
+    Py_DECREF(h);
+    return (PyObject *)s;
+}
+
+/* ---- garbage ------------------------------------------------------------------------------- */
+
+static int
+stream_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    StreamObject *self = (StreamObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(self->base_slots); i++) {
+        Py_VISIT(self->base_slots[i]);
+    }
+    Py_VISIT(self->dict);
+    Py_VISIT(self->loop);
+    Py_VISIT(self->protocol);
+    Py_VISIT(self->on_data);
+    Py_VISIT(self->get_buffer);
+    Py_VISIT(self->context);
+    Py_VISIT(self->sock);
+    Py_VISIT(self->server);
+    Py_VISIT(self->extra);
+    Py_VISIT(self->empty_waiter);
+    return 0;
+}
+
+/* `loop` stays until dealloc. An open handle keeps us alive, so here it is closed. */
+static int
+stream_clear(PyObject *op)
+{
+    StreamObject *self = (StreamObject *)op;
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(self->base_slots); i++) {
+        Py_CLEAR(self->base_slots[i]);
+    }
+    Py_CLEAR(self->dict);
+    Py_CLEAR(self->protocol);
+    Py_CLEAR(self->on_data);
+    Py_CLEAR(self->get_buffer);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->sock);
+    Py_CLEAR(self->server);
+    Py_CLEAR(self->extra);
+    Py_CLEAR(self->empty_waiter);
+    return 0;
+}
+
+static void
+stream_finalize(PyObject *op)
+{
+    StreamObject *self = (StreamObject *)op;
+    if (self->finished) {
+        return;
+    }
+    self->finished = 1;
+    PyObject *saved = PyErr_GetRaisedException();
+    if (PyErr_ResourceWarning(op, 1, "unclosed transport %R", op) < 0) {
+        PyErr_WriteUnraisable(op);
+    }
+    detach_server(self);
+    PyErr_SetRaisedException(saved);
+}
+
+static void
+stream_dealloc(PyObject *op)
+{
+    StreamObject *self = (StreamObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    LoopObject *loop = self->loop;
+    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
+        return;
+    }
+    PyObject_GC_UnTrack(op);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(op);
+    }
+    stream_clear(op);
+    stream_forget_writes(self);
+    loop->st->c_transports_alive--;
+    type->tp_free(op);
+    Py_DECREF(loop);
+    Py_DECREF(type);
+}
+
+/* ---- methods ------------------------------------------------------------------------------- */
+
+static PyObject *
+stream_close(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    StreamObject *self = (StreamObject *)op;
+    if (self->closing) {
+        Py_RETURN_NONE;
+    }
+    self->closing = 1;
+    stream_stop_reading(self);
+    if (self->queued == 0) {
+        self->conn_lost++;
+        if (stream_schedule_lost(self, Py_None) < 0) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+stream_abort(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    stream_force_close((StreamObject *)op, Py_None);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+stream_force_close_method(PyObject *op, PyObject *exc)
+{
+    stream_force_close((StreamObject *)op, exc);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+stream_is_closing(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    return PyBool_FromLong(((StreamObject *)op)->closing);
+}
+
+static PyObject *
+stream_is_reading(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    StreamObject *self = (StreamObject *)op;
+    return PyBool_FromLong(!self->closing && !self->paused);
+}
+
+static PyObject *
+stream_can_write_eof(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(unused))
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+stream_get_protocol(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    PyObject *protocol = ((StreamObject *)op)->protocol;
+    return Py_NewRef(protocol != NULL ? protocol : Py_None);
+}
+
+static PyObject *
+stream_set_protocol_method(PyObject *op, PyObject *protocol)
+{
+    if (stream_set_protocol((StreamObject *)op, protocol) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+stream_get_write_buffer_size(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    return PyLong_FromSize_t(stream_pending((StreamObject *)op));
+}
+
+static PyObject *
+stream_get_write_buffer_limits(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    StreamObject *self = (StreamObject *)op;
+    return Py_BuildValue("(nn)", (Py_ssize_t)self->low, (Py_ssize_t)self->high);
+}
+
+static PyObject *
+stream_make_empty_waiter(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    StreamObject *self = (StreamObject *)op;
+    if (self->empty_waiter != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "Empty waiter is already set");
+        return NULL;
+    }
+    PyObject *waiter = PyObject_CallMethod((PyObject *)self->loop, "create_future", NULL);
+    if (waiter == NULL) {
+        return NULL;
+    }
+    if (self->queued == 0) {
+        PyObject *r = PyObject_CallMethodOneArg(waiter, self->loop->st->n_set_result, Py_None);
+        if (r == NULL) {
+            Py_DECREF(waiter);
+            return NULL;
+        }
+        Py_DECREF(r);
+    }
+    self->empty_waiter = Py_NewRef(waiter);
+    return waiter;
+}
+
+static PyObject *
+stream_reset_empty_waiter(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    Py_CLEAR(((StreamObject *)op)->empty_waiter);
+    Py_RETURN_NONE;
+}
+
+/* ---- extra info ---------------------------------------------------------------------------- */
+
+static PyObject *
+make_sock(StreamObject *s)
+{
+    if (s->sock == NULL && s->fd >= 0) {
+        PyObject *sock =
+            PyObject_CallMethod(s->loop->st->support, "socket_from_fd", "i", s->fd);
+        if (sock == NULL) {
+            return NULL;
+        }
+        int rc = hold_sock(s, sock);
+        Py_DECREF(sock);
+        if (rc < 0) {
+            return NULL;
+        }
+    }
+    return Py_NewRef(s->sock != NULL ? s->sock : Py_None);
+}
+
+/* The dict with socket, sockname and peername, as asyncio fills it. Borrowed, or NULL. */
+static PyObject *
+need_extra(StreamObject *s)
+{
+    if (s->extra == NULL && (s->extra = PyDict_New()) == NULL) {
+        return NULL;
+    }
+    return s->extra;
+}
+
+/* New reference: the value under `key`, made now if it is one of ours; NULL without an exception if
+ * there is none. */
+static PyObject *
+extra_value(StreamObject *s, PyObject *key)
+{
+    core_state *st = s->loop->st;
+    PyObject *value = NULL, *extra = need_extra(s);
+    if (extra == NULL) {
+        return NULL;
+    }
+    value = PyDict_GetItemWithError(extra, key);
+    if (value != NULL || PyErr_Occurred() || !PyUnicode_Check(key)) {
+        return Py_XNewRef(value);
+    }
+    if (PyUnicode_Compare(key, st->n_socket) == 0) {
+        PyObject *sock = make_sock(s);
+        value = sock == NULL || sock == Py_None
+                    ? NULL
+                    : PyObject_CallMethod(st->support, "transport_socket", "O", sock);
+        Py_XDECREF(sock);
+    }
+    else if (PyUnicode_Compare(key, st->n_sockname) == 0) {
+        value = s->sockname_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->sockname.sa, s->sockname_len);
+    }
+    else if (PyUnicode_Compare(key, st->n_peername) == 0) {
+        value = s->peername_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->peername.sa, s->peername_len);
+    }
+    if (value != NULL && PyDict_SetItem(extra, key, value) < 0) {
+        Py_CLEAR(value);
+    }
+    return value;
+}
+
+static PyObject *
+stream_get_extra_info(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
+    PyObject *fallback = nargs > 1 ? args[1] : Py_None;
+    if (nkw == 1 && nargs == 1
+        && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "default") == 0) {
+        fallback = args[1];
+    }
+    else if (nargs < 1 || nargs > 2 || nkw > 0) {
+        PyErr_SetString(PyExc_TypeError, "get_extra_info(name, default=None)");
+        return NULL;
+    }
+    PyObject *value = extra_value((StreamObject *)op, args[0]);
+    if (value == NULL && !PyErr_Occurred()) {
+        value = Py_NewRef(fallback);
+    }
+    return value;
+}
+
+/* transport._extra: the whole dict, for the few that read or fill it. */
+static PyObject *
+stream_get_extra(PyObject *op, void *Py_UNUSED(closure))
+{
+    StreamObject *self = (StreamObject *)op;
+    core_state *st = self->loop->st;
+    PyObject *names[] = {st->n_socket, st->n_sockname, st->n_peername};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        PyObject *value = extra_value(self, names[i]);
+        if (value == NULL && PyErr_Occurred()) {
+            return NULL;
+        }
+        Py_XDECREF(value);
+    }
+    return Py_NewRef(self->extra);
+}
+
+/* ---- attributes ---------------------------------------------------------------------------- */
+
+static PyObject *
+stream_repr(PyObject *op)
+{
+    return PyObject_CallMethod(((StreamObject *)op)->loop->st->support, "transport_repr", "O", op);
+}
+
+static PyObject *
+stream_get_sock(PyObject *op, void *Py_UNUSED(closure))
+{
+    StreamObject *self = (StreamObject *)op;
+    return self->finished ? Py_NewRef(Py_None) : make_sock(self);
+}
+
+static PyObject *
+stream_get_loop(PyObject *op, void *Py_UNUSED(closure))
+{
+    return Py_NewRef((PyObject *)((StreamObject *)op)->loop);
+}
+
+static PyObject *
+stream_get_protocol_attr(PyObject *op, void *Py_UNUSED(closure))
+{
+    return stream_get_protocol(op, NULL);
+}
+
+static int
+stream_set_protocol_attr(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    return stream_set_protocol((StreamObject *)op, value != NULL ? value : Py_None);
+}
+
+#define FLAG_GETTER(flag)                                                                          \
+    static PyObject *stream_get_##flag(PyObject *op, void *Py_UNUSED(closure))                     \
+    {                                                                                              \
+        return PyBool_FromLong(((StreamObject *)op)->flag);                                        \
+    }
+FLAG_GETTER(closing)
+FLAG_GETTER(paused)
+FLAG_GETTER(protocol_paused)
+FLAG_GETTER(eof_sent)
+
+static PyObject *
+stream_get_compatible(PyObject *Py_UNUSED(op), void *Py_UNUSED(closure))
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+stream_get_sendfile_mode(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyObject_GetAttrString(((StreamObject *)op)->loop->st->support, "SENDFILE_MODE");
+}
+
+#define FAST(f) ((PyCFunction)(void (*)(void))(f))
+
+static PyMethodDef stream_methods[] = {
+    {"write", stream_write, METH_O,
+     "write($self, data, /)\n--\n\nSend data, or queue what the socket does not take. Never blocks."},
+    {"writelines", stream_writelines, METH_O,
+     "writelines($self, list_of_data, /)\n--\n\nwrite() for several buffers, in one system call."},
+    {"write_eof", stream_write_eof, METH_NOARGS,
+     "write_eof($self, /)\n--\n\nClose the write end after flushing."},
+    {"can_write_eof", stream_can_write_eof, METH_NOARGS, "can_write_eof($self, /)\n--\n\nTrue."},
+    {"close", stream_close, METH_NOARGS,
+     "close($self, /)\n--\n\nStop reading, flush, then connection_lost(None)."},
+    {"abort", stream_abort, METH_NOARGS,
+     "abort($self, /)\n--\n\nDrop what is queued, then connection_lost(None)."},
+    {"is_closing", stream_is_closing, METH_NOARGS,
+     "is_closing($self, /)\n--\n\nTrue once closing has begun."},
+    {"is_reading", stream_is_reading, METH_NOARGS,
+     "is_reading($self, /)\n--\n\nTrue while data is delivered to the protocol."},
+    {"pause_reading", stream_pause_reading, METH_NOARGS,
+     "pause_reading($self, /)\n--\n\nDeliver nothing until resume_reading()."},
+    {"resume_reading", stream_resume_reading, METH_NOARGS,
+     "resume_reading($self, /)\n--\n\nDeliver data again."},
+    {"get_protocol", stream_get_protocol, METH_NOARGS,
+     "get_protocol($self, /)\n--\n\nThe protocol, None after connection_lost."},
+    {"set_protocol", stream_set_protocol_method, METH_O,
+     "set_protocol($self, protocol, /)\n--\n\nThe next bytes go to this protocol."},
+    {"get_extra_info", FAST(stream_get_extra_info), METH_FASTCALL | METH_KEYWORDS,
+     "get_extra_info($self, name, /, default=None)\n--\n\n"
+     "'socket', 'sockname', 'peername', or what else is known of the connection."},
+    {"get_write_buffer_size", stream_get_write_buffer_size, METH_NOARGS,
+     "get_write_buffer_size($self, /)\n--\n\nBytes that wait to be sent."},
+    {"get_write_buffer_limits", stream_get_write_buffer_limits, METH_NOARGS,
+     "get_write_buffer_limits($self, /)\n--\n\n(low, high) in bytes."},
+    {"set_write_buffer_limits", FAST(stream_set_limits), METH_FASTCALL | METH_KEYWORDS,
+     "set_write_buffer_limits($self, high=None, low=None)\n--\n\n"
+     "When to call pause_writing() and resume_writing(), in bytes."},
+    {"_begin", stream_begin_method, METH_O, "_begin($self, waiter, /)\n--\n\nconnection_made."},
+    {"_call_connection_lost", stream_connection_lost, METH_O,
+     "_call_connection_lost($self, exc, /)\n--\n\nThe last callback, then close the socket."},
+    {"_force_close", stream_force_close_method, METH_O,
+     "_force_close($self, exc, /)\n--\n\nabort() with a reason."},
+    {"_make_empty_waiter", stream_make_empty_waiter, METH_NOARGS,
+     "_make_empty_waiter($self, /)\n--\n\nA future done when everything is sent."},
+    {"_reset_empty_waiter", stream_reset_empty_waiter, METH_NOARGS,
+     "_reset_empty_waiter($self, /)\n--\n\nAllow write() again."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef stream_getset[] = {
+    {"_extra", stream_get_extra, NULL, NULL, NULL},
+    {"_sock", stream_get_sock, NULL, NULL, NULL},
+    {"_loop", stream_get_loop, NULL, NULL, NULL},
+    {"_protocol", stream_get_protocol_attr, stream_set_protocol_attr, NULL, NULL},
+    {"_closing", stream_get_closing, NULL, NULL, NULL},
+    {"_paused", stream_get_paused, NULL, NULL, NULL},
+    {"_protocol_paused", stream_get_protocol_paused, NULL, NULL, NULL},
+    {"_eof", stream_get_eof_sent, NULL, NULL, NULL},
+    {"_start_tls_compatible", stream_get_compatible, NULL, NULL, NULL},
+    {"_sendfile_compatible", stream_get_sendfile_mode, NULL, NULL, NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef stream_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(StreamObject, weakrefs), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(StreamObject, dict), READONLY, NULL},
+    {"_sock_fd", T_INT, offsetof(StreamObject, fd), READONLY, NULL},
+    {"_conn_lost", T_UINT, offsetof(StreamObject, conn_lost), READONLY, NULL},
+    {"_server", T_OBJECT, offsetof(StreamObject, server), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot stream_slots[] = {
+    {Py_tp_doc, "A transport over a connected stream socket; see asyncio.Transport."},
+    {Py_tp_dealloc, stream_dealloc},
+    {Py_tp_finalize, stream_finalize},
+    {Py_tp_traverse, stream_traverse},
+    {Py_tp_clear, stream_clear},
+    {Py_tp_repr, stream_repr},
+    {Py_tp_methods, stream_methods},
+    {Py_tp_getset, stream_getset},
+    {Py_tp_members, stream_members},
+    {0, NULL},
+};
+
+PyType_Spec stream_spec = {
+    .name = "uvolt._core.TCPTransport",
+    .basicsize = sizeof(StreamObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = stream_slots,
+};
+
+int
+stream_check_layout(core_state *st)
+{
+    PyObject *size = PyObject_GetAttrString(st->AioTransport, "__basicsize__");
+    Py_ssize_t need = size == NULL ? -1 : PyLong_AsSsize_t(size);
+    Py_XDECREF(size);
+    if (need < 0) {
+        return -1;
+    }
+    if ((size_t)need > offsetof(StreamObject, dict)) {
+        PyErr_Format(PyExc_ImportError, "asyncio.Transport has grown to %zd bytes: rebuild uvolt",
+                     need);
+        return -1;
+    }
+    return 0;
+}

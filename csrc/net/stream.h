@@ -1,0 +1,102 @@
+/* stream.h - StreamObject: a transport over one connected stream socket (TCP, Unix).
+ *
+ * Split by role: stream.c life and attributes, stream_read.c from the socket to the protocol,
+ * stream_write.c from write() to the socket. The uv handle keeps the object alive from init to its close
+ * callback; uv_close() is only called from the ready ring or loop.close(), never inside a callback of the
+ * same handle. */
+#ifndef UVOLT_NET_STREAM_H
+#define UVOLT_NET_STREAM_H
+
+#include "core/loop.h"
+#include "runtime/sockaddr.h"
+
+typedef struct StreamObject StreamObject;
+
+/* How bytes reach the protocol; chosen when the protocol is set. PYCALL: both. */
+typedef struct stream_sink {
+    /* Where the next read goes. A base of NULL: nowhere now (an error was dealt with). */
+    void (*alloc)(StreamObject *s, uv_buf_t *buf);
+    /* n > 0 bytes at base. 0, or -1 with an exception set. */
+    int (*data)(StreamObject *s, const char *base, Py_ssize_t n);
+} stream_sink;
+
+typedef struct write_buf {
+    PyObject *bytes; /* strong, exact bytes */
+    char *base;      /* into bytes */
+    size_t len;
+} write_buf;
+
+struct StreamObject {
+    PyObject_HEAD
+    PyObject *base_slots[4];    /* room for the slots of asyncio.Transport (one so far: _extra) */
+    PyObject *dict;             /* strong */
+    PyObject *weakrefs;
+    LoopObject *loop;           /* strong */
+    loop_owned owned;
+    uv_tcp_t uv;
+    uv_write_t write_req;
+    int fd;                     /* -1 once closed */
+    PyObject *protocol;         /* strong; NULL after connection_lost */
+    PyObject *on_data;          /* strong: bound data_received, or buffer_updated, or the weak
+                                 * reference to a stock StreamReader */
+    PyObject *get_buffer;       /* strong: bound get_buffer of a BufferedProtocol */
+    PyObject *context;          /* strong: what protocol callbacks run in */
+    PyObject *sock;             /* strong: socket object of fd, made when asked for */
+    PyObject *server;           /* strong until detached */
+    PyObject *extra;            /* strong: dict behind get_extra_info, made when needed */
+    PyObject *empty_waiter;     /* strong: future, while sendfile waits for the buffer */
+    const stream_sink *sink;
+    Py_buffer view;             /* what get_buffer gave, during one read */
+    write_buf *queue;           /* from `first`: `inflight` with libuv, then up to `queued` waiting */
+    size_t first, queued, inflight, queue_room;
+    size_t waiting_bytes;       /* of [inflight, queued) */
+    size_t high, low;           /* write buffer limits, bytes */
+    small_addr sockname, peername;
+    socklen_t sockname_len, peername_len;
+    unsigned conn_lost;         /* > 0: connection_lost is scheduled; counts later writes */
+    unsigned uv_live : 1;       /* the uv handle is open */
+    unsigned connected : 1;     /* connection_made was called */
+    unsigned paused : 1;        /* pause_reading() */
+    unsigned reading : 1;       /* uv_read_start is in effect */
+    unsigned in_alloc : 1;      /* inside alloc_cb: uv_read_stop must wait */
+    unsigned closing : 1;
+    unsigned eof_sent : 1;      /* write_eof() */
+    unsigned eof_received : 1;
+    unsigned writing : 1;       /* write_req is with libuv */
+    unsigned protocol_paused : 1;
+    unsigned finished : 1;      /* connection_lost was called and the fd given up */
+};
+
+extern PyType_Spec stream_spec;
+int stream_check_layout(core_state *st); /* -1 with ImportError if asyncio.Transport grew */
+
+/* ---- stream.c */
+/* A transport over fd, which it owns from now on, also on failure. `sock` may be NULL. */
+StreamObject *stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol,
+                         PyObject *server, PyObject *context);
+/* connection_made and the first read. Takes exceptions itself (loop_error). PYCALL. */
+void stream_begin(StreamObject *s);
+/* As asyncio's _fatal_error: report the exception that is set, then force_close with it. PYCALL. */
+void stream_fatal(StreamObject *s, const char *message);
+void stream_force_close(StreamObject *s, PyObject *exc); /* never fails; borrowed, may be None */
+int stream_schedule_lost(StreamObject *s, PyObject *exc);
+PyObject *stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+int stream_set_protocol(StreamObject *s, PyObject *protocol);
+
+/* ---- stream_read.c */
+void stream_start_reading(StreamObject *s);
+void stream_stop_reading(StreamObject *s);
+int stream_choose_sink(StreamObject *s); /* -1 with an exception */
+PyObject *stream_pause_reading(PyObject *, PyObject *);
+PyObject *stream_resume_reading(PyObject *, PyObject *);
+
+/* ---- stream_write.c */
+PyObject *stream_write(PyObject *, PyObject *);
+PyObject *stream_writelines(PyObject *, PyObject *);
+PyObject *stream_write_eof(PyObject *, PyObject *);
+size_t stream_pending(const StreamObject *s); /* bytes accepted by write() and not sent */
+void stream_drop_queue(StreamObject *s);
+void stream_forget_writes(StreamObject *s); /* the handle is closed: drop what libuv had as well */
+PyObject *stream_set_limits(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+
+#endif

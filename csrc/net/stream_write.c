@@ -1,0 +1,542 @@
+/* stream_write.c - from write() to the socket.
+ * Owns:    s->queue and the bytes in it. Threads: the loop's.
+ * PYCALL:  pause_writing/resume_writing of the protocol, stream_fatal().
+ * While nothing waits, write() sends at once. What the socket does not take is queued and handed to
+ * libuv as one write request with all buffers; what is written meanwhile waits for the next request. */
+#include <errno.h>
+#include <sys/uio.h>
+
+#include "net/stream.h"
+
+#define LOST_WRITES_BEFORE_WARNING 5 /* asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES */
+#define IOV_BATCH 64
+#define QUEUE_MIN 8
+
+/* ---- the queue ----------------------------------------------------------------------------- */
+
+size_t
+stream_pending(const StreamObject *s)
+{
+    size_t n = s->waiting_bytes;
+    if (s->writing && s->uv_live) {
+        n += uv_stream_get_write_queue_size((const uv_stream_t *)&s->uv);
+    }
+    return n;
+}
+
+/* The i-th buffer that waits. */
+static inline write_buf *
+nth(const StreamObject *s, size_t i)
+{
+    return &s->queue[s->first + i];
+}
+
+/* Room for one more behind the last: move down what is left, or grow. */
+static COLD int
+make_room(StreamObject *s)
+{
+    if (s->first > s->queue_room / 2) {
+        memmove(s->queue, s->queue + s->first, s->queued * sizeof(*s->queue));
+        s->first = 0;
+        return 0;
+    }
+    size_t room = s->queue_room ? s->queue_room * 2 : QUEUE_MIN;
+    write_buf *queue = realloc(s->queue, room * sizeof(*queue));
+    if (queue == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    s->queue = queue;
+    s->queue_room = room;
+    return 0;
+}
+
+/* Takes the reference to `bytes` also on failure. -1 with MemoryError. */
+static int
+enqueue(StreamObject *s, PyObject *bytes, size_t offset)
+{
+    if (s->first + s->queued == s->queue_room && make_room(s) < 0) {
+        Py_DECREF(bytes);
+        return -1;
+    }
+    write_buf *b = nth(s, s->queued++);
+    b->bytes = bytes;
+    b->base = PyBytes_AS_STRING(bytes) + offset;
+    b->len = (size_t)PyBytes_GET_SIZE(bytes) - offset;
+    s->waiting_bytes += b->len;
+    return 0;
+}
+
+static void
+free_queue(StreamObject *s)
+{
+    free(s->queue);
+    s->queue = NULL;
+    s->queue_room = s->first = 0;
+}
+
+/* Forget the first n buffers. */
+static void
+dequeue(StreamObject *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        Py_DECREF(nth(s, i)->bytes);
+    }
+    s->queued -= n;
+    s->first = s->queued == 0 ? 0 : s->first + n;
+    if (s->queued == 0 && s->queue_room > QUEUE_MIN) {
+        free_queue(s);
+    }
+}
+
+void
+stream_drop_queue(StreamObject *s)
+{
+    while (s->queued > s->inflight) { /* libuv still points into the first `inflight` */
+        s->queued--;
+        Py_DECREF(nth(s, s->queued)->bytes);
+    }
+    s->waiting_bytes = 0;
+}
+
+void
+stream_forget_writes(StreamObject *s)
+{
+    s->inflight = 0;
+    stream_drop_queue(s);
+    free_queue(s);
+}
+
+/* ---- flow control -------------------------------------------------------------------------- */
+
+static void
+tell_protocol(StreamObject *s, PyObject *method, const char *message)
+{
+    PyObject *protocol = Py_NewRef(s->protocol);
+    PyObject *r = NULL;
+    if (PyContext_Enter(s->context) == 0) {
+        r = PyObject_CallMethodNoArgs(protocol, method);
+        if (PyContext_Exit(s->context) < 0) {
+            Py_CLEAR(r);
+        }
+    }
+    if (r == NULL) {
+        loop_error(s->loop, message, (PyObject *)s, protocol);
+    }
+    Py_XDECREF(r);
+    Py_DECREF(protocol);
+}
+
+/* As tell_protocol(), from inside write(): the caller's context is the right one, and it may be the
+ * stream's own, which cannot be entered twice. */
+static int
+pause_protocol(StreamObject *s)
+{
+    if (s->protocol_paused || stream_pending(s) <= s->high || s->protocol == NULL) {
+        return 0;
+    }
+    s->protocol_paused = 1;
+    PyObject *protocol = Py_NewRef(s->protocol);
+    PyObject *r = PyObject_CallMethodNoArgs(protocol, s->loop->st->n_pause_writing);
+    int rc = 0;
+    if (r == NULL) {
+        if (uvolt_error_is_fatal()) {
+            rc = -1;
+        }
+        else {
+            loop_error(s->loop, "protocol.pause_writing() failed", (PyObject *)s, protocol);
+        }
+    }
+    Py_XDECREF(r);
+    Py_DECREF(protocol);
+    return rc;
+}
+
+static void
+resume_protocol(StreamObject *s)
+{
+    if (s->protocol_paused && stream_pending(s) <= s->low && s->protocol != NULL) {
+        s->protocol_paused = 0;
+        tell_protocol(s, s->loop->st->n_resume_writing, "protocol.resume_writing() failed");
+    }
+}
+
+PyObject *
+stream_set_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    StreamObject *self = (StreamObject *)op;
+    PyObject *limits = PyObject_Vectorcall(
+        PyDict_GetItemString(PyModule_GetDict(self->loop->st->support), "write_limits"), args,
+        (size_t)nargs, kwnames);
+    if (limits == NULL) {
+        return NULL;
+    }
+    Py_ssize_t high, low;
+    int ok = PyArg_ParseTuple(limits, "nn", &high, &low);
+    Py_DECREF(limits);
+    if (!ok) {
+        return NULL;
+    }
+    self->high = (size_t)high;
+    self->low = (size_t)low;
+    if (pause_protocol(self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+static ssize_t
+send_some(int fd, const char *base, size_t len)
+{
+    ssize_t n;
+    do {
+        n = send(fd, base, len, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n >= 0 ? n : errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -errno;
+}
+
+/* Everything queued, with as few system calls as possible, until the socket is full. 0 or -errno. */
+static int
+send_queue(StreamObject *s)
+{
+    while (s->queued > 0) {
+        struct iovec iov[IOV_BATCH];
+        struct msghdr msg = {.msg_iov = iov};
+        size_t total = 0, n = 0;
+        for (; n < s->queued && n < IOV_BATCH; n++) {
+            iov[n].iov_base = nth(s, n)->base;
+            iov[n].iov_len = nth(s, n)->len;
+            total += nth(s, n)->len;
+        }
+        msg.msg_iovlen = n;
+        ssize_t sent = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+        if (sent < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -errno;
+        }
+        size_t left = (size_t)sent, done = 0;
+        while (done < n && left >= nth(s, done)->len) {
+            left -= nth(s, done++)->len;
+        }
+        if (left > 0) {
+            nth(s, done)->base += left;
+            nth(s, done)->len -= left;
+        }
+        s->waiting_bytes -= (size_t)sent;
+        dequeue(s, done);
+        if ((size_t)sent < total) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+static void flush_done(StreamObject *s);
+static int submit(StreamObject *s);
+
+static void
+on_write(uv_write_t *req, int status)
+{
+    StreamObject *s = CONTAINER_OF(req, StreamObject, write_req);
+    loop_enter(s->loop);
+    s->writing = 0;
+    s->loop->st->c_writes_pending--;
+    dequeue(s, s->inflight);
+    s->inflight = 0;
+    if (!s->uv_live) {
+        return; /* cancelled by uv_close */
+    }
+    Py_INCREF(s);
+    int err = status;
+    if (err == 0 && !s->conn_lost && s->queued > 0) {
+        err = send_queue(s);
+        if (err == 0 && s->queued > 0) {
+            err = submit(s);
+        }
+    }
+    if (err < 0 && !s->conn_lost) {
+        uvolt_raise_uv(err);
+        stream_fatal(s, "Fatal write error on socket transport");
+    }
+    else if (!s->conn_lost) {
+        flush_done(s);
+    }
+    Py_DECREF(s);
+}
+
+/* Hand what waits to libuv. 0 or a negative uv code. */
+static int
+submit(StreamObject *s)
+{
+    uv_buf_t small[IOV_BATCH], *bufs = small;
+    if (s->writing || s->queued == 0) {
+        return 0;
+    }
+    if (s->queued > IOV_BATCH && (bufs = malloc(s->queued * sizeof(*bufs))) == NULL) {
+        return UV_ENOMEM;
+    }
+    for (size_t i = 0; i < s->queued; i++) {
+        bufs[i].base = nth(s, i)->base;
+        bufs[i].len = nth(s, i)->len;
+    }
+    int err = uv_write(&s->write_req, (uv_stream_t *)&s->uv, bufs, (unsigned)s->queued, on_write);
+    if (bufs != small) {
+        free(bufs);
+    }
+    if (err == 0) {
+        s->writing = 1;
+        s->inflight = s->queued;
+        s->waiting_bytes = 0;
+        s->loop->st->c_writes_pending++;
+    }
+    return err;
+}
+
+/* The socket took something: who waited for that? */
+static void
+flush_done(StreamObject *s)
+{
+    resume_protocol(s);
+    if (s->queued > 0 || s->conn_lost) {
+        return;
+    }
+    if (s->empty_waiter != NULL) {
+        PyObject *waiter = s->empty_waiter;
+        s->empty_waiter = NULL;
+        PyObject *r = PyObject_CallMethod(s->loop->st->support, "set_result", "OO", waiter, Py_None);
+        Py_DECREF(waiter);
+        if (r == NULL) {
+            loop_error(s->loop, "Cannot wake a waiter", (PyObject *)s, s->protocol);
+        }
+        Py_XDECREF(r);
+    }
+    if (s->closing) {
+        s->conn_lost++;
+        if (stream_schedule_lost(s, Py_None) < 0) {
+            loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->protocol);
+        }
+    }
+    else if (s->eof_sent) {
+        shutdown(s->fd, SHUT_WR);
+    }
+}
+
+/* ---- write and its kin --------------------------------------------------------------------- */
+
+/* May it be written now? 1 yes, 0 the data goes nowhere, -1 with an exception. */
+static COLD int
+refuse(StreamObject *s, const char *method)
+{
+    if (s->eof_sent) {
+        PyErr_Format(PyExc_RuntimeError, "Cannot call %s() after write_eof()", method);
+        return -1;
+    }
+    if (s->empty_waiter != NULL) {
+        PyErr_Format(PyExc_RuntimeError, "unable to %s; sendfile is in progress", method);
+        return -1;
+    }
+    if (s->conn_lost) {
+        if (s->conn_lost >= LOST_WRITES_BEFORE_WARNING) {
+            PyObject *r = PyObject_CallMethod(s->loop->st->support, "warn_lost_write", NULL);
+            if (r == NULL) {
+                return -1;
+            }
+            Py_DECREF(r);
+        }
+        s->conn_lost++;
+        return 0;
+    }
+    return 1;
+}
+
+static inline int
+may_write(StreamObject *s, const char *method)
+{
+    if (LIKELY(!s->eof_sent && s->empty_waiter == NULL && s->conn_lost == 0)) {
+        return 1;
+    }
+    return refuse(s, method);
+}
+
+/* The socket failed: the connection is lost, write() itself never raises. */
+static COLD PyObject *
+write_failed(StreamObject *s, int err)
+{
+    uvolt_raise_uv(err);
+    stream_fatal(s, "Fatal write error on socket transport");
+    Py_RETURN_NONE;
+}
+
+/* Part of it is left: queue the rest of `bytes` (borrowed) and let libuv wait for the socket. */
+static PyObject *
+write_rest(StreamObject *s, PyObject *bytes, size_t offset)
+{
+    if (enqueue(s, Py_NewRef(bytes), offset) < 0) {
+        return NULL;
+    }
+    int err = submit(s);
+    if (err < 0) {
+        return write_failed(s, err);
+    }
+    if (pause_protocol(s) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+write_bytes(StreamObject *s, PyObject *bytes)
+{
+    size_t len = (size_t)PyBytes_GET_SIZE(bytes);
+    if (UNLIKELY(len == 0)) {
+        Py_RETURN_NONE;
+    }
+    ssize_t sent = 0;
+    if (LIKELY(s->queued == 0)) {
+        sent = send_some(s->fd, PyBytes_AS_STRING(bytes), len);
+        if (LIKELY((size_t)sent == len)) {
+            Py_RETURN_NONE;
+        }
+        if (sent < 0) {
+            return write_failed(s, (int)sent);
+        }
+    }
+    return write_rest(s, bytes, (size_t)sent);
+}
+
+/* Anything with a buffer: send what can be sent from where it lies, copy only what must wait. */
+static PyObject *
+write_buffer(StreamObject *s, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_CONTIG_RO) < 0) {
+        return NULL;
+    }
+    ssize_t sent = 0;
+    PyObject *result = NULL, *rest = NULL;
+    if (view.len > 0 && s->queued == 0) {
+        sent = send_some(s->fd, view.buf, (size_t)view.len);
+    }
+    if (sent >= 0 && sent < view.len) {
+        rest = PyBytes_FromStringAndSize((char *)view.buf + sent, view.len - sent);
+        result = rest == NULL ? NULL : write_rest(s, rest, 0);
+        Py_XDECREF(rest);
+    }
+    else {
+        result = sent < 0 ? write_failed(s, (int)sent) : Py_NewRef(Py_None);
+    }
+    PyBuffer_Release(&view);
+    return result;
+}
+
+PyObject *
+stream_write(PyObject *op, PyObject *data)
+{
+    StreamObject *self = (StreamObject *)op;
+    int exact = PyBytes_CheckExact(data);
+    if (UNLIKELY(!exact && !PyBytes_Check(data) && !PyByteArray_Check(data)
+                 && !PyMemoryView_Check(data))) {
+        return PyErr_Format(PyExc_TypeError,
+                            "data argument must be a bytes-like object, not '%.200s'",
+                            Py_TYPE(data)->tp_name);
+    }
+    int may = may_write(self, "write");
+    if (UNLIKELY(may <= 0)) {
+        return may < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    return LIKELY(exact) ? write_bytes(self, data) : write_buffer(self, data);
+}
+
+static int
+enqueue_item(StreamObject *s, PyObject *item)
+{
+    PyObject *bytes;
+    if (PyBytes_CheckExact(item)) {
+        bytes = Py_NewRef(item);
+    }
+    else {
+        PyObject *view = PyMemoryView_FromObject(item);
+        if (view == NULL) {
+            return -1;
+        }
+        bytes = PyBytes_FromObject(view);
+        Py_DECREF(view);
+        if (bytes == NULL) {
+            return -1;
+        }
+    }
+    if (PyBytes_GET_SIZE(bytes) == 0) {
+        Py_DECREF(bytes);
+        return 0;
+    }
+    return enqueue(s, bytes, 0);
+}
+
+/* All or nothing: a wrong item leaves nothing of this call in the queue. */
+static int
+enqueue_all(StreamObject *s, PyObject *seq)
+{
+    size_t queued = s->queued, bytes = s->waiting_bytes;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(seq); i++) {
+        if (enqueue_item(s, PySequence_Fast_GET_ITEM(seq, i)) < 0) {
+            while (s->queued > queued) {
+                s->queued--;
+                Py_DECREF(nth(s, s->queued)->bytes);
+            }
+            s->waiting_bytes = bytes;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+PyObject *
+stream_writelines(PyObject *op, PyObject *list)
+{
+    StreamObject *self = (StreamObject *)op;
+    int may = may_write(self, "writelines");
+    if (may <= 0) {
+        return may < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *seq = PySequence_Fast(list, "writelines() needs an iterable of bytes-like objects");
+    if (seq == NULL) {
+        return NULL;
+    }
+    int rc = enqueue_all(self, seq);
+    Py_DECREF(seq);
+    if (rc < 0) {
+        return NULL;
+    }
+    int err = 0;
+    if (!self->writing) {
+        err = send_queue(self);
+        if (err == 0) {
+            err = submit(self);
+        }
+    }
+    if (err < 0) {
+        return write_failed(self, err);
+    }
+    if (pause_protocol(self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+stream_write_eof(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    StreamObject *self = (StreamObject *)op;
+    if (self->closing || self->eof_sent) {
+        Py_RETURN_NONE;
+    }
+    self->eof_sent = 1;
+    if (self->queued == 0 && self->uv_live) {
+        shutdown(self->fd, SHUT_WR);
+    }
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,87 @@
+/* state.c - filling, visiting and clearing the module state.
+ * Owns: every member of core_state. Threads: any, with the GIL of its interpreter. */
+#include "runtime/state.h"
+
+static PyObject *
+import_from(const char *module, const char *attr)
+{
+    PyObject *m = PyImport_ImportModule(module);
+    if (m == NULL || attr == NULL) {
+        return m;
+    }
+    PyObject *r = PyObject_GetAttrString(m, attr);
+    Py_DECREF(m);
+    return r;
+}
+
+int
+uvolt_state_init(core_state *st)
+{
+#define X(name)                                                                                    \
+    if ((st->n_##name = PyUnicode_InternFromString(#name)) == NULL) {                              \
+        return -1;                                                                                 \
+    }
+    UVOLT_NAMES(X)
+#undef X
+#define X(name, module, attr)                                                                      \
+    if ((st->name = import_from(module, attr)) == NULL) {                                          \
+        return -1;                                                                                 \
+    }
+    UVOLT_IMPORTS(X)
+#undef X
+    if ((st->kw_context = PyTuple_Pack(1, st->n_context)) == NULL
+        || (st->kw_loop = PyTuple_Pack(1, st->n_loop)) == NULL
+        || (st->stock_feed = PyObject_GetAttr(st->StreamReader, st->n_feed_data)) == NULL
+        || (st->stock_receive = PyObject_GetAttr(st->StreamReaderProtocol, st->n_data_received))
+               == NULL) {
+        return -1;
+    }
+    return 0;
+}
+
+int
+uvolt_state_traverse(core_state *st, visitproc visit, void *arg)
+{
+    Py_VISIT(st->loop_type);
+    Py_VISIT(st->handle_type);
+    Py_VISIT(st->timer_type);
+    Py_VISIT(st->stream_type);
+    Py_VISIT(st->listener_type);
+#define X(name, module, attr) Py_VISIT(st->name);
+    UVOLT_IMPORTS(X)
+#undef X
+    Py_VISIT(st->stock_feed);
+    Py_VISIT(st->stock_receive);
+    return 0;
+}
+
+void
+uvolt_state_clear(core_state *st)
+{
+    Py_CLEAR(st->loop_type);
+    Py_CLEAR(st->handle_type);
+    Py_CLEAR(st->timer_type);
+    Py_CLEAR(st->stream_type);
+    Py_CLEAR(st->listener_type);
+#define X(name) Py_CLEAR(st->n_##name);
+    UVOLT_NAMES(X)
+#undef X
+#define X(name, module, attr) Py_CLEAR(st->name);
+    UVOLT_IMPORTS(X)
+#undef X
+    Py_CLEAR(st->kw_context);
+    Py_CLEAR(st->kw_loop);
+    Py_CLEAR(st->stock_feed);
+    Py_CLEAR(st->stock_receive);
+}
+
+int
+uvolt_add_type(PyObject *module, PyTypeObject **slot, PyType_Spec *spec, PyObject *base)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, base);
+    if (type == NULL) {
+        return -1;
+    }
+    *slot = (PyTypeObject *)type;
+    return PyModule_AddType(module, (PyTypeObject *)type);
+}

@@ -1,0 +1,80 @@
+/* state.h - the module state: types, interned names, what we import from asyncio, counters.
+ *
+ * One per module object, so one per interpreter. Objects reach it through their loop (`loop->st`),
+ * which holds the module strongly. */
+#ifndef UVOLT_RUNTIME_STATE_H
+#define UVOLT_RUNTIME_STATE_H
+
+#include "base/compat.h"
+#include "base/compiler.h"
+
+/* Interned strings, as members of core_state named n_<text>. */
+#define UVOLT_NAMES(X)                                                                             \
+    X(context) X(name) X(loop) X(data_received) X(eof_received) X(connection_made)                 \
+    X(connection_lost) X(pause_writing) X(resume_writing) X(get_buffer) X(buffer_updated)          \
+    X(set_result) X(set_exception) X(done) X(cancelled) X(set_name) X(detach) X(fileno)            \
+    X(_io_refs) X(_attach) X(_detach) X(_buffer) X(_eof) X(_waiter) X(_limit) X(_paused)           \
+    X(_transport) X(_stream_reader_wr) X(feed_data) X(pause_reading) X(call_exception_handler)        \
+    X(Task) X(_signals_arrived) X(message) X(exception) X(transport) X(protocol) X(socket)         \
+    X(sockname) X(peername) X(_SendfileMode) X(__dict__)
+
+/* What C needs from asyncio and from our own Python side (uvolt._support). Strong references. */
+#define UVOLT_IMPORTS(X)                                                                           \
+    X(AioHandle, "asyncio.events", "Handle")                                                       \
+    X(AioTimerHandle, "asyncio.events", "TimerHandle")                                             \
+    X(AioTransport, "asyncio.transports", "Transport")                                             \
+    X(BufferedProtocol, "asyncio.protocols", "BufferedProtocol")                                   \
+    X(StreamReaderProtocol, "asyncio.streams", "StreamReaderProtocol")                             \
+    X(StreamReader, "asyncio.streams", "StreamReader")                                             \
+    X(Future, "asyncio.futures", "Future")                                                         \
+    X(extract_stack, "asyncio.format_helpers", "extract_stack")                                    \
+    X(support, "uvolt._support", NULL)                                                             \
+    X(tasks, "asyncio.tasks", NULL)
+
+/* Counters that tests check after every test; see counters() in module.c. */
+#define UVOLT_COUNTERS(X)                                                                          \
+    X(loops_alive)                                                                                 \
+    X(uv_handles_opened)                                                                           \
+    X(uv_handles_closed)                                                                           \
+    X(handles_alive)                                                                               \
+    X(transports_alive)                                                                            \
+    X(writes_pending)
+
+typedef struct core_state {
+    PyObject *module; /* borrowed: it owns this state */
+    PyTypeObject *loop_type;
+    PyTypeObject *handle_type;
+    PyTypeObject *timer_type;
+    PyTypeObject *stream_type;
+    PyTypeObject *listener_type;
+#define X(name) PyObject *n_##name;
+    UVOLT_NAMES(X)
+#undef X
+#define X(name, module, attr) PyObject *name;
+    UVOLT_IMPORTS(X)
+#undef X
+    PyObject *kw_context;    /* ("context",): the keyword names of call_soon */
+    PyObject *kw_loop;       /* ("loop",) */
+    PyObject *stock_feed;    /* the original StreamReader.feed_data */
+    PyObject *stock_receive; /* the original StreamReaderProtocol.data_received */
+#define X(name) Py_ssize_t c_##name;
+    UVOLT_COUNTERS(X)
+#undef X
+    void *handle_pool;       /* parked HandleObjects, linked; raw memory */
+    Py_ssize_t handle_pooled;
+    void *timer_pool;
+    Py_ssize_t timer_pooled;
+} core_state;
+
+/* module.c owns the definition of the module. */
+core_state *uvolt_state_of(PyObject *module);
+core_state *uvolt_state_of_type(PyTypeObject *type);
+
+int uvolt_state_init(core_state *st);
+int uvolt_state_traverse(core_state *st, visitproc visit, void *arg);
+void uvolt_state_clear(core_state *st);
+
+/* Add a heap type to the module: `*slot` gets a strong reference. */
+int uvolt_add_type(PyObject *module, PyTypeObject **slot, PyType_Spec *spec, PyObject *base);
+
+#endif

@@ -1,0 +1,170 @@
+"""What the C core asks of Python: the rare paths (errors, debug mode, text), called by name.
+
+Nothing here runs per callback or per packet. The C core imports this module, so it must not import
+the core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import sys
+import traceback
+from asyncio import base_events, constants, coroutines, format_helpers, trsock
+from asyncio.log import logger
+from typing import Any
+
+SENDFILE_MODE = constants._SendfileMode.TRY_NATIVE
+
+
+# ---- debug mode ---------------------------------------------------------------------------------
+
+
+def source_traceback() -> traceback.StackSummary:
+    """The stack of whoever called the C method that calls this."""
+    return format_helpers.extract_stack(sys._getframe(1))
+
+
+def debug_check(loop: Any, callback: Any, method: str, check_thread: int) -> None:
+    """Debug mode's checks of call_soon() and its kin, with asyncio's errors."""
+    if check_thread:
+        loop._check_thread()
+    if coroutines.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
+        raise TypeError(f"coroutines cannot be used with {method}()")
+    if not callable(callback):
+        raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")
+
+
+def slow_callback(handle: Any, seconds: float) -> None:
+    """Debug mode's report of a callback that took longer than loop.slow_callback_duration."""
+    logger.warning("Executing %s took %.3f seconds", base_events._format_handle(handle), seconds)
+
+
+# ---- errors -------------------------------------------------------------------------------------
+
+
+def _callback_text(handle: Any) -> str:
+    callback, args = handle._callback, handle._args
+    if callback is None:  # it cancelled itself and then raised
+        return "<cancelled>"
+    return format_helpers._format_callback_source(callback, args)
+
+
+def callback_failed(loop: Any, handle: Any, exc: BaseException) -> None:
+    """A callback of the ready queue or a timer raised."""
+    context = {
+        "message": f"Exception in callback {_callback_text(handle)}",
+        "exception": exc,
+        "handle": handle,
+    }
+    if handle._source_traceback:
+        context["source_traceback"] = handle._source_traceback
+    loop.call_exception_handler(context)
+
+
+def report(loop: Any, message: str, exc: BaseException, transport: Any, protocol: Any) -> None:
+    """An exception that has no callback to go to."""
+    context: dict[str, Any] = {"message": message, "exception": exc}
+    if transport is not None:
+        context["transport"] = transport
+    if protocol is not None:
+        context["protocol"] = protocol
+    loop.call_exception_handler(context)
+
+
+def transport_failed(
+    loop: Any, message: str, exc: BaseException, transport: Any, protocol: Any
+) -> None:
+    """A connection broke. That is everyday life for OSError; other exceptions are bugs."""
+    if isinstance(exc, OSError):
+        if loop.get_debug():
+            logger.debug("%r: %s", transport, message, exc_info=exc)
+    else:
+        report(loop, message, exc, transport, protocol)
+
+
+def accept_failed(loop: Any, exc: OSError, sock: Any, resume: Any) -> None:
+    """accept() ran out of descriptors or memory: tell, and try again later."""
+    loop.call_exception_handler(
+        {
+            "message": "socket.accept() out of system resource",
+            "exception": exc,
+            "socket": trsock.TransportSocket(sock),
+        }
+    )
+    loop.call_later(constants.ACCEPT_RETRY_DELAY, resume)
+
+
+def warn_lost_write() -> None:
+    """Somebody keeps writing to a connection that is gone."""
+    logger.warning("socket.send() raised exception.")
+
+
+# ---- transports ---------------------------------------------------------------------------------
+
+
+def check_fd_free(transports: Any, fd: int, fileobj: Any) -> None:
+    """RuntimeError if one of asyncio's own Python transports uses the descriptor."""
+    transport = transports.get(fd)
+    if transport and not transport.is_closing():
+        raise RuntimeError(f"File descriptor {fileobj!r} is used by transport {transport!r}")
+
+
+def pause_reader(reader: Any) -> None:
+    """The last step of StreamReader.feed_data(): too much is buffered, stop the transport."""
+    transport = reader._transport
+    if transport is not None and not reader._paused:
+        try:
+            transport.pause_reading()
+        except NotImplementedError:
+            reader._transport = None
+        else:
+            reader._paused = True
+
+
+def write_limits(high: int | None = None, low: int | None = None) -> tuple[int, int]:
+    """(high, low) in bytes from the arguments of set_write_buffer_limits()."""
+    if high is None:
+        high = 64 * 1024 if low is None else 4 * low
+    if low is None:
+        low = high // 4
+    if not high >= low >= 0:
+        raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+    return min(high, sys.maxsize), min(low, sys.maxsize)
+
+
+def set_result(future: asyncio.Future[Any], value: Any) -> None:
+    """future.set_result(value), unless somebody cancelled it."""
+    if not future.done():
+        future.set_result(value)
+
+
+def socket_from_fd(fd: int) -> socket.socket:
+    """A socket object over a descriptor that a transport owns."""
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    return sock
+
+
+def transport_socket(sock: socket.socket) -> trsock.TransportSocket:
+    """What get_extra_info('socket') gives: a socket that cannot be read, written or closed."""
+    return trsock.TransportSocket(sock)
+
+
+def transport_repr(transport: Any) -> str:
+    """The text of a transport, in the form of asyncio's."""
+    info = [type(transport).__name__]
+    loop = transport._loop
+    if transport._sock_fd < 0:
+        info.append("closed")
+    else:
+        if transport.is_closing():
+            info.append("closing")
+        info.append(f"fd={transport._sock_fd}")
+        if not loop.is_closed():
+            info.append("read=polling" if transport.is_reading() else "read=idle")
+            size = transport.get_write_buffer_size()
+            state = "polling" if size else "idle"
+            info.append(f"write=<{state}, bufsize={size}>")
+    return f"<{' '.join(info)}>"

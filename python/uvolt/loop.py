@@ -1,0 +1,241 @@
+"""The Loop class: the C core, and under it asyncio's own loop for what happens once per connection.
+
+Everything that runs per callback, per packet or per connection accepted is in `_core`. This module holds
+what runs once per run (setting the scene, signals), once per program, or delegates. Methods that are
+not named here and not in `_core` (datagrams, pipes, subprocesses, sock_*) are asyncio's own code on our
+descriptor watchers, so they behave exactly as the running Python has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+import weakref
+from asyncio import coroutines, events, sslproto
+from asyncio.log import logger
+from typing import Any
+
+from . import _core
+from .connect import ConnectMixin
+from .server import ServerMixin
+
+
+class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
+    """An asyncio event loop in C on libuv. See asyncio.AbstractEventLoop for the methods."""
+
+    def __init__(self) -> None:
+        # asyncio's __init__ is not called: it would make a selector, a socket pair and two queues that
+        # the C core has in its own way. These are the attributes that its methods use.
+        self._internal_fds = 0
+        self._thread_id = None
+        self._exception_handler = None
+        self._default_executor = None
+        self._executor_shutdown_called = False
+        self._asyncgens = weakref.WeakSet()
+        self._asyncgens_shutdown_called = False
+        self._coroutine_origin_tracking_enabled = False
+        self._transports = weakref.WeakValueDictionary()
+        self._signal_handlers: dict[int, events.Handle] = {}
+        self._unix_server_sockets: dict[socket.socket, int] = {}
+        self._listeners: dict[int, _core.Listener] = {}
+        self._debug = coroutines._is_debug_mode()
+
+    # ---- running -------------------------------------------------------------------------------
+
+    def run_forever(self) -> None:
+        """Run until stop() is called. RuntimeError if this loop or another runs in this thread."""
+        self._check_closed()
+        self._check_running()
+        self._set_coroutine_origin_tracking(self._debug)
+        old_hooks = sys.get_asyncgen_hooks()
+        old_wakeup = self._signals_begin()
+        try:
+            self._thread_id = threading.get_ident()
+            sys.set_asyncgen_hooks(
+                firstiter=self._asyncgen_firstiter_hook,
+                finalizer=self._asyncgen_finalizer_hook,
+            )
+            events._set_running_loop(self)
+            self._run()
+        finally:
+            self._stopping = False
+            self._thread_id = None
+            events._set_running_loop(None)
+            self._set_coroutine_origin_tracking(False)
+            sys.set_asyncgen_hooks(*old_hooks)
+            self._signals_end(old_wakeup)
+
+    def close(self) -> None:
+        """Close the loop and every transport on it. RuntimeError while it runs."""
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
+        if self.is_closed():
+            return
+        if self._debug:
+            logger.debug("Close %r", self)
+        self._signals_close()
+        self._close()
+        self._executor_shutdown_called = True
+        executor = self._default_executor
+        if executor is not None:
+            self._default_executor = None
+            executor.shutdown(wait=False)
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait until the default executor's threads have ended, at most timeout seconds.
+
+        After that a RuntimeWarning is issued and the threads are left alone.
+        """
+        self._executor_shutdown_called = True
+        executor = self._default_executor
+        if executor is None:
+            return
+        future = self.create_future()
+        thread = threading.Thread(target=self._do_shutdown, args=(future,))
+        thread.start()
+        done, _ = await asyncio.wait([future], timeout=timeout)
+        if done:
+            thread.join()
+            future.result()
+            return
+        warnings.warn(
+            f"The executor did not finishing joining its threads within {timeout} seconds.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        executor.shutdown(wait=False)
+
+    # ---- names ---------------------------------------------------------------------------------
+
+    async def getaddrinfo(
+        self,
+        host: Any,
+        port: Any,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Any:
+        """socket.getaddrinfo() in a thread; a numeric host and port are answered at once."""
+        if self._is_numeric(host, port) and not self._debug:
+            return socket.getaddrinfo(host, port, family, type, proto, flags)
+        lookup = self._getaddrinfo_debug if self._debug else socket.getaddrinfo
+        return await self.run_in_executor(None, lookup, host, port, family, type, proto, flags)
+
+    # ---- signals -------------------------------------------------------------------------------
+    # Python writes the numbers of signals to a socket that the loop watches. That is set up whenever
+    # the loop runs in the main thread, so that handlers of signal.signal() run, too, while it sleeps.
+
+    def _signals_open(self) -> None:
+        if self._csock is None:
+            self._ssock, self._csock = socket.socketpair()
+            self._ssock.setblocking(False)
+            self._csock.setblocking(False)
+            self._watch_signals(self._ssock.fileno())
+
+    def _signals_begin(self) -> int | None:
+        """Watch for signals; the wakeup fd that was set before, None in other threads."""
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        self._signals_open()
+        try:
+            return signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+        except ValueError:  # a sub-interpreter has no signals
+            return None
+
+    def _signals_end(self, old: int | None) -> None:
+        if old is None:
+            return
+        ours = -1 if self._csock is None else self._csock.fileno()
+        if old == -1 and self._signal_handlers:
+            return  # a signal that arrives while the loop rests is handled when it runs again
+        current = signal.set_wakeup_fd(old, warn_on_full_buffer=False)
+        if current != ours:  # the program has set its own meanwhile
+            signal.set_wakeup_fd(current, warn_on_full_buffer=False)
+
+    def _signals_arrived(self, data: bytes) -> None:
+        """Called by the C core with what Python wrote to the wakeup fd."""
+        for signum in data:
+            handle = self._signal_handlers.get(signum)
+            if handle is not None and not handle.cancelled():
+                self.call_soon(handle._run)
+
+    def _signals_close(self) -> None:
+        if self._signal_handlers and not sys.is_finalizing():
+            for signum in list(self._signal_handlers):
+                self.remove_signal_handler(signum)
+        self._signal_handlers.clear()
+        if self._csock is not None:
+            self._unwatch_signals(self._ssock.fileno())
+            self._ssock.close()
+            self._csock.close()
+            self._ssock = self._csock = None
+
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:
+        """Call callback(*args) in the loop when the process gets the signal. Main thread only.
+
+        TypeError for coroutines, ValueError for a number that is no signal, RuntimeError for one that
+        cannot be caught or in another thread.
+        """
+        self._check_closed()
+        self._signals_open()
+        super().add_signal_handler(sig, callback, *args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """True if there was a handler."""
+        removed = super().remove_signal_handler(sig)
+        if removed and not self._signal_handlers and self.is_running():
+            signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+        return removed
+
+    # ---- transports ----------------------------------------------------------------------------
+
+    def _make_socket_transport(
+        self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
+    ) -> Any:
+        return _core.make_stream(self, sock, protocol, waiter, extra, server)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: Any,
+        protocol: Any,
+        sslcontext: Any,
+        waiter: Any = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: Any = None,
+        server: Any = None,
+        call_connection_made: bool = True,
+        **timeouts: Any,
+    ) -> Any:
+        """TLS by asyncio's own sslproto over our transport."""
+        if sys.version_info < (3, 11):
+            timeouts.pop("ssl_shutdown_timeout", None)
+        ssl_protocol = sslproto.SSLProtocol(
+            self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
+        )
+        _core.make_stream(self, rawsock, ssl_protocol, None, extra, server)
+        return ssl_protocol._app_transport
+
+    async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: Any) -> int:
+        """sendfile() to the socket of a transport, once what it has queued is sent."""
+        resume_reading = transp.is_reading()
+        transp.pause_reading()
+        await transp._make_empty_waiter()
+        try:
+            # A socket object of its own: sock_sendfile watches the descriptor, which the transport's
+            # own one would refuse.
+            with socket.socket(fileno=os.dup(transp._sock_fd)) as sock:
+                sock.setblocking(False)
+                return await self.sock_sendfile(sock, file, offset, count, fallback=False)
+        finally:
+            transp._reset_empty_waiter()
+            if resume_reading:
+                transp.resume_reading()

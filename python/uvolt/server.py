@@ -1,0 +1,325 @@
+"""create_server() and Server: listening sockets and their life, with every keyword of Python 3.13 on
+all versions. Runs once per server, and two small calls per connection; accepting is C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import socket
+import sys
+from asyncio import base_events, constants, trsock
+from asyncio.log import logger
+from collections.abc import Iterable
+from typing import Any
+
+from . import _core
+from .connect import check_ssl_arguments
+
+# Server.wait_closed() waits for the connections from Python 3.12.1 on; before, it returned at once
+# when the server was closed.
+WAIT_CLOSED_WAITS = sys.version_info >= (3, 12, 1)
+
+
+class Server(asyncio.AbstractServer):
+    """What create_server() returns. See asyncio.Server.
+
+    close_clients() and abort_clients() are there on every Python version; wait_closed() does what the
+    running Python documents.
+    """
+
+    def __init__(
+        self,
+        loop: Any,
+        sockets: list[socket.socket],
+        protocol_factory: Any,
+        ssl_context: Any,
+        backlog: int,
+        ssl_handshake_timeout: float | None,
+        ssl_shutdown_timeout: float | None,
+    ) -> None:
+        self._loop = loop
+        self._sockets: list[socket.socket] | None = sockets
+        self._protocol_factory = protocol_factory
+        self._backlog = backlog
+        self._ssl_context = ssl_context
+        self._ssl_handshake_timeout = ssl_handshake_timeout
+        self._ssl_shutdown_timeout = ssl_shutdown_timeout
+        self._clients: set[Any] = set()
+        self._waiters: list[asyncio.Future[None]] | None = []
+        self._serving = False
+        self._serving_forever_fut: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} sockets={self.sockets!r}>"
+
+    # ---- called by transports ------------------------------------------------------------------
+
+    def _attach(self, transport: Any) -> None:
+        self._clients.add(transport)
+
+    def _detach(self, transport: Any) -> None:
+        self._clients.discard(transport)
+        if not self._clients and self._sockets is None:
+            self._wakeup()
+
+    @property
+    def _active_count(self) -> int:
+        return len(self._clients)
+
+    def _wakeup(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # ---- asyncio's interface -------------------------------------------------------------------
+
+    @property
+    def sockets(self) -> tuple[trsock.TransportSocket, ...]:
+        """The listening sockets, () once closed."""
+        return tuple(trsock.TransportSocket(sock) for sock in self._sockets or ())
+
+    def get_loop(self) -> Any:
+        """The loop the server belongs to."""
+        return self._loop
+
+    def is_serving(self) -> bool:
+        """True while connections are accepted."""
+        return self._serving
+
+    def _start_serving(self) -> None:
+        if self._serving:
+            return
+        self._serving = True
+        for sock in self._sockets or ():
+            sock.listen(self._backlog)
+            self._loop._start_serving(
+                self._protocol_factory,
+                sock,
+                self._ssl_context,
+                self,
+                self._backlog,
+                self._ssl_handshake_timeout,
+                self._ssl_shutdown_timeout,
+            )
+
+    async def start_serving(self) -> None:
+        """Accept connections from now on. No effect if it does already."""
+        self._start_serving()
+        await asyncio.sleep(0)
+
+    async def serve_forever(self) -> None:
+        """Accept connections until cancelled, then close. RuntimeError if closed or called twice."""
+        if self._serving_forever_fut is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
+        self._start_serving()
+        self._serving_forever_fut = self._loop.create_future()
+        try:
+            await self._serving_forever_fut
+        except asyncio.CancelledError:
+            try:
+                self.close()
+                await self.wait_closed()
+            finally:
+                raise
+        finally:
+            self._serving_forever_fut = None
+
+    def close(self) -> None:
+        """Stop accepting and close the listening sockets. Connections go on."""
+        sockets = self._sockets
+        if sockets is None:
+            return
+        self._sockets = None
+        for sock in sockets:
+            self._loop._stop_serving(sock)
+        self._serving = False
+        if self._serving_forever_fut is not None and not self._serving_forever_fut.done():
+            self._serving_forever_fut.cancel()
+            self._serving_forever_fut = None
+        if not self._clients:
+            self._wakeup()
+
+    def close_clients(self) -> None:
+        """close() every connection of this server."""
+        for transport in self._clients.copy():
+            transport.close()
+
+    def abort_clients(self) -> None:
+        """abort() every connection of this server."""
+        for transport in self._clients.copy():
+            transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until close() was called and all connections have ended (Python 3.12.1+)."""
+        if self._waiters is None or (self._sockets is None and not WAIT_CLOSED_WAITS):
+            return
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+
+def bind_socket(
+    info: Any, reuse_address: bool, reuse_port: bool | None, keep_alive: bool | None
+) -> socket.socket | None:
+    """A socket bound to one address; None if this system lacks the family. OSError otherwise."""
+    family, type_, proto, _, address = info
+    try:
+        sock = socket.socket(family, type_, proto)
+    except OSError:
+        logger.debug("create_server(): no socket for %r", info, exc_info=True)
+        return None
+    try:
+        if reuse_address:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+        if reuse_port:
+            base_events._set_reuseport(sock)
+        if keep_alive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
+        if family == socket.AF_INET6:  # IPv4 has a socket of its own
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+        sock.bind(address)
+    except OSError as exc:
+        sock.close()
+        text = f"error while attempting to bind on address {address!r}: {str(exc).lower()}"
+        if exc.errno == errno.EADDRNOTAVAIL:  # the family is switched off (bpo-30945)
+            logger.debug(text)
+            return None
+        raise OSError(exc.errno, text) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class ServerMixin:
+    """The part of Loop that makes servers."""
+
+    async def create_server(
+        self: Any,
+        protocol_factory: Any,
+        host: Any = None,
+        port: Any = None,
+        *,
+        family: int = socket.AF_UNSPEC,
+        flags: int = socket.AI_PASSIVE,
+        sock: socket.socket | None = None,
+        backlog: int = 100,
+        ssl: Any = None,
+        reuse_address: bool | None = None,
+        reuse_port: bool | None = None,
+        keep_alive: bool | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+    ) -> Server:
+        """Listen on host (a name, a sequence of names, or None for all interfaces) and port, or on
+        the bound socket sock. Timeouts are in seconds. Raises ValueError and TypeError for wrong
+        arguments, OSError when no address can be bound.
+        """
+        if isinstance(ssl, bool):
+            raise TypeError("ssl argument must be an SSLContext or None")
+        check_ssl_arguments(ssl is not None, ssl_handshake_timeout, ssl_shutdown_timeout)
+        if sock is not None:
+            base_events._check_ssl_socket(sock)
+        if host is not None or port is not None:
+            if sock is not None:
+                raise ValueError("host/port and sock can not be specified at the same time")
+            infos = await self._resolve_hosts(host, port, family, flags)
+            reuse = True if reuse_address is None else reuse_address
+            sockets = bind_all(infos, reuse, reuse_port, keep_alive)
+        elif sock is None:
+            raise ValueError("Neither host/port nor sock were specified")
+        elif sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+        else:
+            sockets = [sock]
+        for each in sockets:
+            each.setblocking(False)
+        server = Server(
+            self,
+            sockets,
+            protocol_factory,
+            ssl,
+            backlog,
+            ssl_handshake_timeout,
+            ssl_shutdown_timeout,
+        )
+        if start_serving:
+            server._start_serving()
+            await asyncio.sleep(0)  # as asyncio: a client task created before gets its turn
+        if self._debug:
+            logger.info("%r is serving", server)
+        return server
+
+    async def _resolve_hosts(self: Any, host: Any, port: Any, family: int, flags: int) -> list[Any]:
+        """The addresses of one or several hosts, each once, in order."""
+        if host == "":
+            hosts: list[Any] = [None]
+        elif isinstance(host, (str, bytes)) or not isinstance(host, Iterable):
+            hosts = [host]
+        else:
+            hosts = list(host)
+        lists = await asyncio.gather(
+            *[self._create_server_getaddrinfo(name, port, family, flags) for name in hosts]
+        )
+        return list(dict.fromkeys(itertools.chain.from_iterable(lists)))
+
+    def _start_serving(
+        self: Any,
+        protocol_factory: Any,
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None:
+        accepted = None
+        if sslcontext is not None:
+            timeouts: list[float | None] = [ssl_handshake_timeout]
+            if sys.version_info >= (3, 11):
+                timeouts.append(ssl_shutdown_timeout)
+
+            def accepted(fd: int) -> None:
+                conn = socket.socket(fileno=fd)
+                conn.setblocking(False)
+                self.create_task(
+                    self._accept_connection2(
+                        protocol_factory, conn, {}, sslcontext, server, *timeouts
+                    )
+                )
+
+        listener = _core.listen(self, sock, protocol_factory, server, backlog, accepted)
+        self._listeners[sock.fileno()] = listener
+
+    def _stop_serving(self: Any, sock: socket.socket) -> None:
+        listener = self._listeners.pop(sock.fileno(), None)
+        if listener is not None:
+            listener.close()
+        else:
+            self._remove_reader(sock.fileno())
+        sock.close()
+
+
+def bind_all(
+    infos: list[Any], reuse_address: bool, reuse_port: bool | None, keep_alive: bool | None
+) -> list[socket.socket]:
+    """Sockets bound to the addresses; all or none."""
+    sockets: list[socket.socket] = []
+    try:
+        for info in infos:
+            sock = bind_socket(info, reuse_address, reuse_port, keep_alive)
+            if sock is not None:
+                sockets.append(sock)
+        if not sockets:
+            raise OSError(f"could not bind on any address out of {[info[4] for info in infos]!r}")
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets

@@ -1,0 +1,137 @@
+"""Builds uvolt._core: each csrc/**/*.c a unit of its own, compiled in parallel, on libuv.
+
+All else about the package is in pyproject.toml. Switches, read from the environment (set to 1):
+UVOLT_WERROR (warnings on and fatal), UVOLT_DEBUG (-O0 -g, assertions on), UVOLT_ASAN (address and
+undefined sanitizers, assertions on), UVOLT_NO_POOLS (no free lists; implied by UVOLT_ASAN).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from zlib import crc32
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+LIBUV_MIN = "1.43"
+NO_LIBUV = (
+    "uvolt: {why}; install libuv's headers and pkg-config first: "
+    "`apt install libuv1-dev pkg-config`, `dnf install libuv-devel pkgconf` "
+    "or `brew install libuv pkgconf`"
+)
+# Commands that compile. The others (egg_info, dist_info, sdist) work without libuv.
+BUILDING = {"build", "build_ext", "bdist_wheel", "editable_wheel", "install", "develop"}
+WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+ROOT = Path(__file__).resolve().parent
+
+
+def switch(name: str) -> bool:
+    """Whether the environment turns the build switch UVOLT_<name> on."""
+    return os.environ.get(f"UVOLT_{name}", "0") not in ("", "0")
+
+
+def pkg_config(*args: str) -> subprocess.CompletedProcess[str]:
+    tool = os.environ.get("PKG_CONFIG", "pkg-config")
+    return subprocess.run([tool, *args, "libuv"], capture_output=True, text=True, check=False)
+
+
+@functools.cache
+def libuv_flags() -> tuple[list[str], list[str]]:
+    """Compiler and linker flags for libuv. Ends setup with one line where it cannot be had."""
+    try:
+        if pkg_config("--exists").returncode != 0:
+            raise SystemExit(NO_LIBUV.format(why="libuv was not found by pkg-config"))
+        if pkg_config(f"--atleast-version={LIBUV_MIN}").returncode != 0:
+            have = pkg_config("--modversion").stdout.strip()
+            raise SystemExit(NO_LIBUV.format(why=f"libuv >= {LIBUV_MIN} needed, {have} found"))
+        return pkg_config("--cflags").stdout.split(), pkg_config("--libs").stdout.split()
+    except OSError:
+        raise SystemExit(NO_LIBUV.format(why="pkg-config was not found")) from None
+
+
+def own_flags() -> tuple[list[str], list[str]]:
+    """Compiler and linker flags that do not come from libuv."""
+    compile_flags = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
+    link_flags: list[str] = []
+    if switch("ASAN"):
+        compile_flags += ["-O1", "-g", "-fno-omit-frame-pointer", "-UNDEBUG", *SANITIZE]
+        link_flags += SANITIZE
+    elif switch("DEBUG"):
+        compile_flags += ["-O0", "-g3", "-UNDEBUG"]
+    else:
+        compile_flags += ["-O3", "-DNDEBUG"]
+    if switch("NO_POOLS") or switch("ASAN"):
+        compile_flags.append("-DUVOLT_NO_POOLS")
+    if switch("WERROR"):
+        compile_flags += WARNINGS
+    return compile_flags, link_flags
+
+
+class BuildExt(build_ext):
+    """build_ext that compiles units side by side and keeps the objects of each set of flags apart.
+
+    It links every time: whatever library an earlier build left there, with other flags or for
+    another Python of the same version, is replaced.
+    """
+
+    def build_extension(self, ext: Extension) -> None:
+        uv_compile, uv_link = libuv_flags()
+        compile_flags, link_flags = own_flags()
+        ext.extra_compile_args = [*compile_flags, *uv_compile]
+        ext.extra_link_args = [*link_flags, *uv_link]
+        inherited = [os.environ.get(name, "") for name in ("CC", "CFLAGS", "CPPFLAGS")]
+        variant = [sys.version, sys.base_prefix, *ext.extra_compile_args, *inherited]
+        self.build_temp = os.path.join(self.build_temp, f"{crc32(repr(variant).encode()):08x}")
+        self.compiler.compile = functools.partial(
+            compile_stale, self.compiler, self.compiler.compile, bool(self.force)
+        )
+        self.force = self.compiler.force = True
+        super().build_extension(ext)
+
+
+def compile_stale(compiler, compile_some, force, sources, output_dir=None, depends=(), **options):
+    """CCompiler.compile, given one source at a time from as many threads as there are cores.
+
+    An object newer than its source and than every file of `depends` is kept, unless `force`.
+    """
+    objects = compiler.object_filenames(sources, output_dir=output_dir)
+    shared = max((os.path.getmtime(name) for name in depends), default=0)
+    stale = []
+    for source, name in zip(sources, objects, strict=True):
+        os.makedirs(os.path.dirname(name), exist_ok=True)  # threads would race for it
+        newest = max(shared, os.path.getmtime(source))
+        if force or not os.path.exists(name) or os.path.getmtime(name) <= newest:
+            stale.append(source)
+
+    def one(source):
+        compile_some([source], output_dir=output_dir, depends=depends, **options)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(one, stale))
+    return objects
+
+
+def files(pattern: str) -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(f"csrc/{pattern}"))
+
+
+if BUILDING.intersection(sys.argv):
+    libuv_flags()  # before setuptools prints anything, so that the one line stands alone
+
+setup(
+    ext_modules=[
+        Extension(
+            "uvolt._core",
+            sources=files("**/*.c"),
+            depends=[*files("**/*.h"), "setup.py"],
+        )
+    ],
+    cmdclass={"build_ext": BuildExt},
+)

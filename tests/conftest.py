@@ -1,0 +1,71 @@
+"""Fixtures every test shares: the loops under test, and what must hold once a test is over.
+
+The same test body runs on asyncio, which is the oracle, and on uvolt. UVOLT_TEST_LOOPS names the
+loops (default "asyncio,uvolt"); a named loop that cannot be imported is an error, not a skip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import support  # noqa: E402
+
+
+def pytest_collection_finish() -> None:
+    # What was imported so far is here to stay: the collections after every test need not visit it.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(params=support.LOOPS)
+def loop_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def loop_factory(loop_name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    return support.factory(loop_name)
+
+
+@pytest.fixture
+def loop(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+) -> Iterator[asyncio.AbstractEventLoop]:
+    loop = loop_factory()
+    try:
+        yield loop
+    finally:
+        support.finish(loop)
+
+
+@pytest.fixture
+def contexts(loop: asyncio.AbstractEventLoop) -> list[dict]:
+    """What the loop's exception handler was called with, instead of the log."""
+    seen: list[dict] = []
+    loop.set_exception_handler(lambda _, context: seen.append(context))
+    return seen
+
+
+@pytest.fixture
+def expect_log(clean: support.LogWatch) -> support.LogWatch:
+    """expect_log(pattern, times=1): the test claims that many records of the logger "asyncio"."""
+    return clean
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[support.LogWatch]:
+    """After every test: nothing left open, nothing logged that the test did not claim."""
+    before = support.Baseline()
+    with support.LogWatch() as log:
+        yield log
+        support.collect()
+        log.check()
+    before.check()

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# tools/system.sh: sees to what the build needs from the system (compiler, pkg-config, libuv and Python headers,
+# venv). Installs what is missing when it may (root on Debian or Ubuntu), otherwise says in one line what to install.
+# PYTHON names the interpreter (default python3). Asks apt-get for nothing when all is there.
+set -euo pipefail
+
+python=${PYTHON:-python3}
+
+# Prints the Debian packages that are missing, one a line.
+missing() {
+    command -v "${CC:-gcc}" >/dev/null || echo gcc libc6-dev
+    command -v "${PKG_CONFIG:-pkg-config}" >/dev/null || echo pkg-config
+    "${PKG_CONFIG:-pkg-config}" --exists 'libuv >= 1.43' 2>/dev/null || echo libuv1-dev
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
+    "$python" - 2>/dev/null <<'EOF' || echo python3-dev
+import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))
+EOF
+}
+
+need=$(missing | tr '\n' ' ')
+[ -z "$need" ] && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "uvolt: installing $need"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086  # one word a package
+    apt-get install -y -qq --no-install-recommends $need >/dev/null
+    need=$(missing | tr '\n' ' ')
+    [ -z "$need" ] && exit 0
+    echo "uvolt: $python still lacks: $need(is it a Python of the system's packages?)" >&2
+    exit 1
+fi
+
+if command -v apt-get >/dev/null; then
+    echo "uvolt: install what is missing first: sudo apt install $need" >&2
+elif command -v dnf >/dev/null; then
+    echo "uvolt: install what is missing first: sudo dnf install gcc pkgconf libuv-devel python3-devel" >&2
+elif command -v brew >/dev/null; then
+    echo "uvolt: install what is missing first: brew install pkgconf libuv python" >&2
+else
+    echo "uvolt: install first: a C compiler, pkg-config, libuv >= 1.43 and Python >= 3.10, with their headers" >&2
+fi
+exit 1
