@@ -20,6 +20,11 @@ import support  # noqa: E402
 
 
 def pytest_collection_finish() -> None:
+    # What a first loop makes once for the process is not a test's leak.
+    for name in support.LOOPS:
+        loop = support.factory(name)()
+        loop.run_until_complete(support.settle())
+        loop.close()
     # What was imported so far is here to stay: the collections after every test need not visit it.
     gc.collect()
     gc.freeze()
@@ -47,11 +52,12 @@ def loop(
 
 
 @pytest.fixture
-def contexts(loop: asyncio.AbstractEventLoop) -> list[dict]:
+def contexts(loop: asyncio.AbstractEventLoop) -> Iterator[list[dict]]:
     """What the loop's exception handler was called with, instead of the log."""
     seen: list[dict] = []
     loop.set_exception_handler(lambda _, context: seen.append(context))
-    return seen
+    yield seen
+    seen.clear()  # pytest keeps a test's arguments until its last fixture is gone
 
 
 @pytest.fixture
@@ -68,4 +74,5 @@ def clean() -> Iterator[support.LogWatch]:
         yield log
         support.collect()
         log.check()
+    support.collect()
     before.check()

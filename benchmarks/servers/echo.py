@@ -46,6 +46,7 @@ class BufferedEcho(asyncio.BufferedProtocol):
 async def echo_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while line := await reader.readline():
         writer.write(line)
+        await writer.drain()
     writer.close()
 
 
@@ -69,6 +70,7 @@ async def serve(args: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     listener.setblocking(False)
+    port = listener.getsockname()[1]  # now: rloop takes the descriptor away
     background: Any
     if args.mode == "sock":
         background = loop.create_task(accept_sockets(loop, listener))
@@ -79,7 +81,6 @@ async def serve(args: argparse.Namespace) -> None:
     else:
         factory = Echo if args.mode == "protocol" else BufferedEcho
         background = await loop.create_server(factory, sock=listener, backlog=4096)
-    port = listener.getsockname()[1]
     print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
     try:
         await loop.create_future()

@@ -21,9 +21,9 @@
 static void
 queue_handle(LoopObject *loop, HandleObject *h)
 {
-    if (h != NULL && !handle_is_cancelled(h) && loop_push(loop, h) < 0) {
-        PyErr_Clear(); /* no memory: the event is level-triggered and comes again */
-    }
+    if (h != NULL && !handle_is_cancelled(h) && ring_push(&loop->due, h) == 0) {
+        Py_INCREF(h);
+    } /* no memory: the event is level-triggered and comes again */
 }
 
 static void
@@ -170,8 +170,11 @@ fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keep
     if (entry == NULL) {
         return -ENOMEM;
     }
-    if (entry->callback != NULL || entry->reader != NULL || entry->writer != NULL) {
+    if (entry->callback != NULL) {
         return -EEXIST;
+    }
+    if (entry->reader != NULL || entry->writer != NULL) {
+        drop_stale(loop, fd); /* its descriptor was closed: the number is ours now */
     }
     int err = add_mask(loop, fd, EPOLLIN);
     if (err == 0) {

@@ -314,10 +314,11 @@ handle_cancel(HandleObject *h)
     if (h->flags & HANDLE_CANCELLED) {
         return;
     }
+    h->flags |= HANDLE_CANCELLED;
     if (UNLIKELY(h->loop->debug) && h->repr == NULL) {
         handle_keep_repr(h);
     }
-    h->flags |= HANDLE_CANCELLED;
+    h->flags |= HANDLE_HIDDEN;
     if (h->flags & HANDLE_TIMER) {
         TimerObject *t = (TimerObject *)h;
         if (t->node.index != HEAP_OUT) {
@@ -465,14 +466,14 @@ static PyObject *
 handle_get_callback(PyObject *op, void *Py_UNUSED(closure))
 {
     HandleObject *self = (HandleObject *)op;
-    return or_none(handle_is_cancelled(self) ? NULL : self->callback);
+    return or_none(self->flags & HANDLE_HIDDEN ? NULL : self->callback);
 }
 
 static PyObject *
 handle_get_args(PyObject *op, void *Py_UNUSED(closure))
 {
     HandleObject *self = (HandleObject *)op;
-    if (handle_is_cancelled(self)) {
+    if (self->flags & HANDLE_HIDDEN) {
         Py_RETURN_NONE;
     }
     if (self->flags & HANDLE_TUPLE && self->nargs) {

@@ -11,6 +11,7 @@ enum {
     HANDLE_RUNNING = 2,   /* the callback is being called: cancel() must leave its arguments alone */
     HANDLE_TUPLE = 4,     /* args[0] is a tuple with all arguments */
     HANDLE_TIMER = 8,
+    HANDLE_HIDDEN = 16,   /* cancelled: Python sees no callback and no arguments any more */
 };
 
 struct HandleObject {

@@ -263,16 +263,16 @@ loop_queue_sizes(PyObject *op, PyObject *Py_UNUSED(unused))
 
 static PyMethodDef loop_methods[] = {
     {"call_soon", FAST(loop_call_soon_method), METH_FASTCALL | METH_KEYWORDS,
-     "call_soon($self, callback, /, *args, context=None)\n--\n\n"
+     "call_soon($self, callback, *args, context=None)\n--\n\n"
      "Call callback(*args) in the next iteration. Returns a Handle."},
     {"call_soon_threadsafe", FAST(loop_call_soon_threadsafe), METH_FASTCALL | METH_KEYWORDS,
-     "call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\n"
+     "call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n"
      "call_soon() from any thread: wakes the loop if it sleeps."},
     {"call_later", FAST(loop_call_later), METH_FASTCALL | METH_KEYWORDS,
-     "call_later($self, delay, callback, /, *args, context=None)\n--\n\n"
+     "call_later($self, delay, callback, *args, context=None)\n--\n\n"
      "Call callback(*args) after delay seconds. Returns a TimerHandle."},
     {"call_at", FAST(loop_call_at), METH_FASTCALL | METH_KEYWORDS,
-     "call_at($self, when, callback, /, *args, context=None)\n--\n\n"
+     "call_at($self, when, callback, *args, context=None)\n--\n\n"
      "Call callback(*args) when loop.time() has reached when seconds. Returns a TimerHandle."},
     {"time", loop_time, METH_NOARGS,
      "time($self, /)\n--\n\nSeconds on the loop's clock: the same as time.monotonic()."},

@@ -55,10 +55,11 @@ struct LoopObject {
     uv_poll_t nested;       /* watches epfd */
     PyThreadState *released;
     ring ready;             /* strong HandleObjects, in order */
-    ring due;               /* strong TimerHandles taken from the heap, run before the next batch */
+    ring due;               /* strong handles that run right after a poll: of add_reader, then timers */
     heap timers;            /* nodes of TimerHandles; one strong reference each */
     uint64_t timer_seq;
-    double timer_armed;     /* deadline that `timer` was started for, 0 if none */
+    double timer_armed;     /* deadline that `timer` was started for */
+    char timer_is_armed;
     PyObject *raised;       /* strong: exception that must leave run(), caught in a uv callback */
     list_node owned;        /* loop_owned */
     fd_entry *fds;
@@ -135,7 +136,7 @@ PyObject *loop_call_soon_threadsafe(PyObject *, PyObject *const *, Py_ssize_t, P
 
 /* timers.c ---------------------------------------------------------------------------------- */
 double loop_now(void); /* seconds, == time.monotonic() */
-int loop_run_timers(LoopObject *loop); /* PYCALL; as loop_drain */
+int loop_run_due(LoopObject *loop); /* PYCALL; as loop_drain */
 void loop_forget_timers(LoopObject *loop);
 PyObject *loop_call_later(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *loop_call_at(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);

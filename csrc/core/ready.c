@@ -44,38 +44,34 @@ PyObject *
 loop_call_soon_method(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
-    PyObject *context = NULL;
-    if (LIKELY(nargs >= 1 && kwnames == NULL)) {
-        /* the common call: nothing to look at */
-    }
-    else if (uvolt_args_context(self->st, "call_soon", call_soon_names, 1, args, nargs, kwnames,
-                                &context) < 0) {
+    call_args call;
+    if (UNLIKELY(uvolt_args_call(self->st, "call_soon", call_soon_names, 1, args, nargs, kwnames,
+                                 &call) < 0
+                 || loop_check_closed(self) < 0)) {
         return NULL;
     }
-    if (UNLIKELY(self->closed)) {
-        loop_check_closed(self);
+    if (UNLIKELY(self->debug) && debug_check(self, call.args[0], "call_soon", 1) < 0) {
         return NULL;
     }
-    if (UNLIKELY(self->debug) && debug_check(self, args[0], "call_soon", 1) < 0) {
-        return NULL;
-    }
-    return (PyObject *)loop_call_soon(self, args[0], args + 1, nargs - 1, context);
+    return (PyObject *)loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1,
+                                      call.context);
 }
 
 PyObject *
 loop_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
-    PyObject *context;
-    if (uvolt_args_context(self->st, "call_soon_threadsafe", call_soon_names, 1, args, nargs,
-                           kwnames, &context) < 0
+    call_args call;
+    if (uvolt_args_call(self->st, "call_soon_threadsafe", call_soon_names, 1, args, nargs, kwnames,
+                        &call) < 0
         || loop_check_closed(self) < 0) {
         return NULL;
     }
-    if (UNLIKELY(self->debug) && debug_check(self, args[0], "call_soon_threadsafe", 0) < 0) {
+    if (UNLIKELY(self->debug) && debug_check(self, call.args[0], "call_soon_threadsafe", 0) < 0) {
         return NULL;
     }
-    PyObject *h = (PyObject *)loop_call_soon(self, args[0], args + 1, nargs - 1, context);
+    PyObject *h = (PyObject *)loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1,
+                                             call.context);
     if (h != NULL) {
         if (UNLIKELY(self->closed)) { /* another thread closed it while we made the handle */
             Py_DECREF(h);

@@ -1,8 +1,8 @@
 /* run.c - one iteration after another: ready callbacks, the poll, timers; and the GIL around the poll.
  *
  * Order within an iteration is asyncio's: callbacks queued before the poll, then what the poll found
- * (stream callbacks run inside it, add_reader handles are queued), then the timers that are due; what
- * those queue comes in the next iteration. The poll comes after the batch and not before it, which gives
+ * (stream callbacks run inside it, add_reader handles right after it), then the timers that are due;
+ * what those queue comes in the next iteration. The poll comes after the batch and not before it, which gives
  * the same order of callbacks and lets the loop sleep right after the last one.
  *
  * The GIL is held for the whole iteration. Only a poll that may block gives it back, in the prepare
@@ -26,19 +26,20 @@ arm_timer(LoopObject *loop)
 {
     heap_node *top = heap_top(&loop->timers);
     if (top == NULL) {
-        if (loop->timer_armed != 0) {
+        if (loop->timer_is_armed) {
             uv_timer_stop(&loop->timer);
-            loop->timer_armed = 0;
+            loop->timer_is_armed = 0;
         }
         return;
     }
-    if (loop->timer_armed == top->when) {
+    if (loop->timer_is_armed && loop->timer_armed == top->when) {
         return;
     }
     double ms = ceil((top->when - clock_now()) * 1e3);
     uint64_t timeout = ms <= 0 ? 0 : ms >= LONGEST_POLL_MS ? LONGEST_POLL_MS : (uint64_t)ms;
     uv_timer_start(&loop->timer, loop->timer.timer_cb, timeout, 0);
     loop->timer_armed = top->when;
+    loop->timer_is_armed = 1;
 }
 
 /* The last callback before epoll_wait. */
@@ -72,7 +73,7 @@ on_timer(uv_timer_t *handle)
 {
     LoopObject *loop = CONTAINER_OF(handle, LoopObject, timer);
     loop_enter(loop);
-    loop->timer_armed = 0; /* the heap is looked at after the poll */
+    loop->timer_is_armed = 0; /* the heap is looked at after the poll */
 }
 
 static void
@@ -165,7 +166,7 @@ loop_error(LoopObject *loop, const char *message, PyObject *transport, PyObject 
 static int
 iterate(LoopObject *loop)
 {
-    if (loop->due.count > 0 && loop_run_timers(loop) < 0) { /* left over from an exception */
+    if (loop->due.count > 0 && loop_run_due(loop) < 0) { /* left over from an exception */
         return -1;
     }
     if (loop_drain(loop) < 0) {
@@ -178,7 +179,7 @@ iterate(LoopObject *loop)
         PyErr_SetRaisedException(exc);
         return -1;
     }
-    return loop->timers.count > 0 ? loop_run_timers(loop) : 0;
+    return loop->timers.count > 0 || loop->due.count > 0 ? loop_run_due(loop) : 0;
 }
 
 /* _run(): iterate until stop(). The Python method run_forever() sets the scene around it. */

@@ -1,7 +1,8 @@
 /* timers.c - call_later, call_at and the timer heap.
  * Owns:    one reference to each TimerHandle in loop->timers and loop->due.
  * Threads: the loop's.
- * PYCALL:  loop_run_timers().
+ * PYCALL:  loop_run_due().
+ * loop->due holds what runs right after a poll: first the add_reader handles that it found, then timers.
  * Due timers are all taken from the heap before the first of them runs, as asyncio does: one that
  * schedules itself for now runs in the next iteration, never twice in this one. */
 #include <math.h>
@@ -34,6 +35,10 @@ read_seconds(PyObject *value, const char *name, double *out)
         }
         *out = PyFloat_AsDouble(value);
         if (*out == -1.0 && PyErr_Occurred()) {
+            if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+                PyErr_Format(PyExc_TypeError, "%s must be a number of seconds, not %.100s", name,
+                             Py_TYPE(value)->tp_name);
+            }
             return -1;
         }
     }
@@ -44,10 +49,11 @@ read_seconds(PyObject *value, const char *name, double *out)
     return 0;
 }
 
+/* call->args[0] is the delay or deadline, then the callback and its arguments. */
 static PyObject *
-schedule(LoopObject *self, double when, PyObject *const *args, Py_ssize_t nargs, PyObject *context,
-         const char *method)
+schedule(LoopObject *self, double when, const call_args *call, const char *method)
 {
+    PyObject *const *args = call->args + 1;
     if (UNLIKELY(loop_check_closed(self) < 0)) {
         return NULL;
     }
@@ -59,7 +65,7 @@ schedule(LoopObject *self, double when, PyObject *const *args, Py_ssize_t nargs,
         }
         Py_DECREF(r);
     }
-    TimerObject *t = timer_new(self, when, args[0], args + 1, nargs - 1, context);
+    TimerObject *t = timer_new(self, when, args[0], args + 1, call->nargs - 2, call->context);
     if (UNLIKELY(t == NULL)) {
         return NULL;
     }
@@ -74,28 +80,27 @@ PyObject *
 loop_call_later(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
-    PyObject *context;
+    call_args call;
     double delay;
-    if (uvolt_args_context(self->st, "call_later", call_later_names, 2, args, nargs, kwnames,
-                           &context) < 0
-        || read_seconds(args[0], "delay", &delay) < 0) {
+    if (UNLIKELY(uvolt_args_call(self->st, "call_later", call_later_names, 2, args, nargs, kwnames,
+                                 &call) < 0
+                 || read_seconds(call.args[0], "delay", &delay) < 0)) {
         return NULL;
     }
-    return schedule(self, clock_now() + delay, args + 1, nargs - 1, context, "call_later");
+    return schedule(self, clock_now() + delay, &call, "call_later");
 }
 
 PyObject *
 loop_call_at(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
-    PyObject *context;
+    call_args call;
     double when;
-    if (uvolt_args_context(self->st, "call_at", call_at_names, 2, args, nargs, kwnames, &context)
-            < 0
-        || read_seconds(args[0], "when", &when) < 0) {
+    if (uvolt_args_call(self->st, "call_at", call_at_names, 2, args, nargs, kwnames, &call) < 0
+        || read_seconds(call.args[0], "when", &when) < 0) {
         return NULL;
     }
-    return schedule(self, when, args + 1, nargs - 1, context, "call_at");
+    return schedule(self, when, &call, "call_at");
 }
 
 static TimerObject *
@@ -107,7 +112,7 @@ take_top(LoopObject *loop)
 }
 
 int
-loop_run_timers(LoopObject *loop)
+loop_run_due(LoopObject *loop)
 {
     if (loop->timers.count > 0) {
         double end = clock_now() + loop->clock_resolution;

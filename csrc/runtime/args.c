@@ -15,31 +15,88 @@ unexpected(const char *method, PyObject *kw)
     return -1;
 }
 
-int
-uvolt_args_context(core_state *st, const char *method, const char *const *names, Py_ssize_t nreq,
-                   PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **context)
+/* Which of the names this keyword is: 0.., nreq for `context`, -1 for none. */
+static Py_ssize_t
+find_name(core_state *st, const char *const *names, Py_ssize_t nreq, PyObject *kw)
 {
-    *context = NULL;
-    if (UNLIKELY(nargs < nreq)) {
-        return missing(method, names[nargs]);
+    if (kw == st->n_context || PyUnicode_Compare(kw, st->n_context) == 0) {
+        return nreq;
     }
+    for (Py_ssize_t i = 0; i < nreq; i++) {
+        if (PyUnicode_CompareWithASCIIString(kw, names[i]) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static int
+set_context(const char *method, PyObject *value, call_args *out)
+{
+    if (value == Py_None) {
+        return 0;
+    }
+    if (UNLIKELY(!PyContext_CheckExact(value))) {
+        PyErr_Format(PyExc_TypeError, "%s(): context must be a contextvars.Context, not %.100s",
+                     method, Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    out->context = value;
+    return 0;
+}
+
+/* One keyword argument. */
+static int
+take_keyword(core_state *st, const char *method, const char *const *names, Py_ssize_t nreq,
+             PyObject *kw, PyObject *value, call_args *out)
+{
+    Py_ssize_t i = find_name(st, names, nreq, kw);
+    if (i == nreq) {
+        return set_context(method, value, out);
+    }
+    if (i < 0) {
+        return unexpected(method, kw);
+    }
+    if (i < out->nargs) {
+        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", method,
+                     names[i]);
+        return -1;
+    }
+    out->named[i] = value;
+    return 0;
+}
+
+int
+uvolt_args_call(core_state *st, const char *method, const char *const *names, Py_ssize_t nreq,
+                PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, call_args *out)
+{
+    out->args = args;
+    out->nargs = nargs;
+    out->context = NULL;
+    if (LIKELY(kwnames == NULL && nargs >= nreq)) {
+        return 0;
+    }
+    memset(out->named, 0, sizeof(out->named));
     Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
     for (Py_ssize_t i = 0; i < nkw; i++) {
         PyObject *kw = PyTuple_GET_ITEM(kwnames, i);
-        if (kw != st->n_context && PyUnicode_Compare(kw, st->n_context) != 0) {
-            return unexpected(method, kw);
-        }
-        PyObject *value = args[nargs + i];
-        if (value == Py_None) {
-            continue;
-        }
-        if (UNLIKELY(!PyContext_CheckExact(value))) {
-            PyErr_Format(PyExc_TypeError, "%s(): context must be a contextvars.Context, not %.100s",
-                         method, Py_TYPE(value)->tp_name);
+        if (take_keyword(st, method, names, nreq, kw, args[nargs + i], out) < 0) {
             return -1;
         }
-        *context = value;
     }
+    if (LIKELY(nargs >= nreq)) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < nreq; i++) {
+        if (i < nargs) {
+            out->named[i] = args[i];
+        }
+        else if (out->named[i] == NULL) {
+            return missing(method, names[i]);
+        }
+    }
+    out->args = out->named;
+    out->nargs = nreq;
     return 0;
 }
 

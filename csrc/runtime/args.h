@@ -4,11 +4,20 @@
 
 #include "runtime/state.h"
 
-/* The arguments of call_soon and its kin: `nreq` positional ones, then any number, and the keyword
- * `context` alone. Sets *context (borrowed, NULL if not given or None). 0, or -1 with TypeError. */
-int uvolt_args_context(core_state *st, const char *method, const char *const *names,
-                       Py_ssize_t nreq, PyObject *const *args, Py_ssize_t nargs,
-                       PyObject *kwnames, PyObject **context);
+#define CALL_ARGS_NAMED 2
+
+/* The arguments of call_soon and its kin, read: positional ones and the context. */
+typedef struct call_args {
+    PyObject *const *args;
+    Py_ssize_t nargs;
+    PyObject *context;                 /* borrowed; NULL if not given or None */
+    PyObject *named[CALL_ARGS_NAMED];  /* borrowed: backs `args` where they came by keyword */
+} call_args;
+
+/* Fill *out: `nreq` (at most CALL_ARGS_NAMED) arguments with these names, by position or keyword, then
+ * any number, and the keyword `context`. 0, or -1 with TypeError. */
+int uvolt_args_call(core_state *st, const char *method, const char *const *names, Py_ssize_t nreq,
+                    PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, call_args *out);
 
 /* A descriptor from an int or an object with fileno(). -1 with TypeError or ValueError. */
 int uvolt_args_fd(PyObject *fileobj);

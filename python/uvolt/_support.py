@@ -48,7 +48,10 @@ def _callback_text(handle: Any) -> str:
     callback, args = handle._callback, handle._args
     if callback is None:  # it cancelled itself and then raised
         return "<cancelled>"
-    return format_helpers._format_callback_source(callback, args)
+    try:
+        return format_helpers._format_callback_source(callback, args)
+    except Exception:  # somebody's __repr__ is broken: the report matters more
+        return f"<{type(callback).__name__} object at {id(callback):#x}>"
 
 
 def callback_failed(loop: Any, handle: Any, exc: BaseException) -> None:

@@ -44,6 +44,8 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         self._unix_server_sockets: dict[socket.socket, int] = {}
         self._listeners: dict[int, _core.Listener] = {}
         self._debug = coroutines._is_debug_mode()
+        if threading.current_thread() is threading.main_thread():
+            self._signals_open()
 
     # ---- running -------------------------------------------------------------------------------
 
@@ -104,7 +106,7 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
             future.result()
             return
         warnings.warn(
-            f"The executor did not finishing joining its threads within {timeout} seconds.",
+            f"The executor did not finish joining its threads within {timeout} seconds.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -123,6 +125,8 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         flags: int = 0,
     ) -> Any:
         """socket.getaddrinfo() in a thread; a numeric host and port are answered at once."""
+        if isinstance(host, (str, bytes)) and (b"\0" if isinstance(host, bytes) else "\0") in host:
+            raise ValueError("embedded null character in host")  # some Pythons cut it short there
         if self._is_numeric(host, port) and not self._debug:
             return socket.getaddrinfo(host, port, family, type, proto, flags)
         lookup = self._getaddrinfo_debug if self._debug else socket.getaddrinfo
@@ -153,8 +157,10 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         if old is None:
             return
         ours = -1 if self._csock is None else self._csock.fileno()
-        if old == -1 and self._signal_handlers:
+        if self._signal_handlers and old in (-1, ours):
             return  # a signal that arrives while the loop rests is handled when it runs again
+        if old == ours:
+            old = -1  # its last handler was removed meanwhile
         current = signal.set_wakeup_fd(old, warn_on_full_buffer=False)
         if current != ours:  # the program has set its own meanwhile
             signal.set_wakeup_fd(current, warn_on_full_buffer=False)

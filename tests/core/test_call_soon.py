@@ -258,7 +258,6 @@ def test_exception_goes_to_the_handler_and_the_rest_runs(loop, contexts):
         lambda loop: loop.add_signal_handler(),
         lambda loop: loop.run_until_complete(1),
         lambda loop: loop.run_until_complete(print),
-        lambda loop: loop.set_default_executor(1),
     ],
 )
 def test_type_errors(loop, call):
@@ -274,7 +273,8 @@ def test_call_at_wants_a_number(loop, loop_name):
     loop.run_until_complete(asyncio.sleep(0))
 
 
-def test_call_later_names_the_argument(loop):
+def test_call_later_names_the_argument(loop, loop_name):
+    support.oracle_lacks(loop_name, support.PY < (3, 11), "call_later(None) fails in passing")
     with pytest.raises(TypeError, match="delay"):
         loop.call_later(None, print)
 
@@ -362,7 +362,9 @@ def test_two_callbacks_in_one_context(loop):
     assert context[VAR] == "set by the first"
 
 
-def test_context_already_entered_is_reported(loop, contexts):
+def test_context_already_entered_is_reported(loop, contexts, expect_log):
+    # since 3.12 the exception handler is to run in that context too, and cannot
+    expect_log.allow("Unhandled error in exception handler")
     context = contextvars.copy_context()
 
     def main():
@@ -370,8 +372,10 @@ def test_context_already_entered_is_reported(loop, contexts):
         drain(loop)
 
     context.run(main)
-    assert isinstance(contexts[0]["exception"], RuntimeError)
-    assert "already entered" in str(contexts[0]["exception"])
+    told = [str(c["exception"]) for c in contexts]
+    told += [r.getMessage() for r in expect_log.matching("Unhandled error")]
+    assert len(told) == 1
+    assert "already entered" in told[0]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Handle.get_context came in 3.12")

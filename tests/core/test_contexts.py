@@ -195,7 +195,7 @@ def test_decimal_context_in_tasks(loop):
     import decimal
 
     async def work(precision):
-        decimal.getcontext().prec = precision
+        decimal.setcontext(decimal.Context(prec=precision))
         await asyncio.sleep(0)
         return decimal.Decimal(1) / decimal.Decimal(3)
 

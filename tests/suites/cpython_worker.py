@@ -1,4 +1,4 @@
-"""Run one file of CPython's test.test_asyncio on a chosen event loop (started by run_cpython.py).
+"""Run one file of CPython's own asyncio tests on a chosen event loop (started by run_cpython.py).
 
 The test file comes from the running interpreter and is not changed. What changes is what the names
 that it takes its loops from mean: asyncio.SelectorEventLoop (and asyncio.EventLoop), the default
@@ -19,6 +19,7 @@ import collections
 import faulthandler
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -30,6 +31,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 PACKAGE = "test.test_asyncio"
+
+# Files elsewhere in CPython's tests that run on a loop.
+ELSEWHERE = {
+    "test_async_case": ("test.test_unittest.test_async_case", "unittest.test.test_async_case"),
+    "test_asyncgen": ("test.test_asyncgen",),
+    "test_contextlib_async": ("test.test_contextlib_async",),
+    "test_coroutines": ("test.test_coroutines",),
+}
 
 # Files whose tests make a bare asyncio.BaseEventLoop, mock the selector it does not have, and then
 # test what any loop must do. They get a whole loop instead.
@@ -227,9 +236,23 @@ class Reporter(unittest.TestResult):
         self.outcome, self.reason = "failed", "passed, but the file says expectedFailure"
 
 
+def module_name(file: str) -> str:
+    """The dotted name of a test file; where it is may differ from version to version."""
+    names = ELSEWHERE.get(file, (f"{PACKAGE}.{file}",))
+    for name in names[:-1]:
+        try:
+            if importlib.util.find_spec(name) is not None:
+                return name
+        except ModuleNotFoundError:
+            pass
+    return names[-1]
+
+
 def short_id(test: unittest.TestCase) -> str:
+    """file.Class.method, whatever package the file is in."""
+    module = type(test).__module__
     name = test.id()
-    return name[len(PACKAGE) + 1 :] if name.startswith(PACKAGE + ".") else name
+    return module.rpartition(".")[2] + name[len(module) :] if name.startswith(module) else name
 
 
 def flatten(suite: Any) -> Iterator[unittest.TestCase]:
@@ -260,7 +283,7 @@ def main() -> None:
     # Its TestLoop, a loop with a clock of its own, stays what it is: it subclasses BaseEventLoop.
     importlib.import_module(PACKAGE + ".utils")
     replacement.install()
-    module = importlib.import_module(f"{PACKAGE}.{options.file}")
+    module = importlib.import_module(module_name(options.file))
     if options.file in BASE_FILES:
         replacement.install_base()
 

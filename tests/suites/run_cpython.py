@@ -32,6 +32,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cpython_worker import ELSEWHERE
+
 HERE = pathlib.Path(__file__).resolve().parent
 WORKER = HERE / "cpython_worker.py"
 EXPECTED = HERE / "expected_cpython.json"
@@ -234,7 +236,8 @@ def package_files() -> list[str]:
     except ImportError as error:
         sys.exit(f"{error}: {sys.executable} comes without its tests; use one that has them")
     folder = pathlib.Path(package.__path__[0])
-    return sorted(path.stem for path in folder.glob("test_*.py") if path.stem not in LEFT_OUT)
+    files = {path.stem for path in folder.glob("test_*.py")} | set(ELSEWHERE)
+    return sorted(files - set(LEFT_OUT))
 
 
 # Roughly the seconds each takes, so that the long ones start first.
