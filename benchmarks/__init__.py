@@ -1,1 +1,1 @@
-"""uvolt's benchmarks: a registry of cases, drivers, a renderer. `python benchmarks/run.py --help`."""
+"""uvolt's benchmarks: a registry of cases, drivers, a renderer; see run.py."""

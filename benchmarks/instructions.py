@@ -1,6 +1,6 @@
 """Figures that noise does not touch: user-space instructions and system calls of one operation.
 
-    python benchmarks/instructions.py [CASE...] [--peers uvolt,uvloop,...] [--no-syscalls] [--json F]
+    python benchmarks/instructions.py [CASE...] [--peers uvolt,uvloop,...] [--json FILE]
 
 The process under test runs twice, for a short and for a long run; the difference of the two counts
 by the difference of the operations is the cost of one operation, start-up and end taken out.
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 if not __package__:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import compile as compile_c  # noqa: E402
 from benchmarks import process, registry  # noqa: E402
@@ -40,7 +40,7 @@ TIMEOUT = 300.0
 
 @dataclass
 class Cost:
-    """What one operation of a case costs a peer; None where it could not be had, with the reason."""
+    """What one operation costs a peer; None where it could not be had, with the reason."""
 
     instructions: float | None = None
     syscalls: float | None = None
@@ -48,13 +48,8 @@ class Cost:
     error: str = ""
 
 
-def callgrind_command(program: Sequence[str]) -> list[str]:
-    return [
-        "valgrind",
-        "--tool=callgrind",
-        "--callgrind-out-file=/dev/null",
-        *program,
-    ]
+def callgrind_command(profile: str = "/dev/null") -> list[str]:
+    return ["valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}"]
 
 
 def parse_callgrind(stderr: str) -> int:
@@ -78,7 +73,7 @@ def parse_strace(summary: str) -> dict[str, int]:
 
 
 def _run_server(argv: Sequence[str], drive: Sequence[str]) -> str:
-    """Starts a server (under a tool), drives it with a load program, ends it; its standard error."""
+    """Starts a server (under a tool), drives it with a load, ends it; its standard error."""
     with tempfile.TemporaryFile("w+") as errors:
         server = process.start(argv, cpu=process.server_cpu(), stderr=errors)
         try:
@@ -138,9 +133,14 @@ class Target:
         raise process.ChildError("no fixed number of operations in this case")
 
 
-def count_instructions(target: Target) -> float:
+def count_instructions(target: Target, profiles: Path | None = None) -> float:
     short, long = target.case.counted
-    counts = [parse_callgrind(target.run(callgrind_command([]), n)) for n in (short, long)]
+    counts = []
+    for n in (short, long):
+        profile = "/dev/null"
+        if profiles is not None and n == long:
+            profile = str(profiles / f"{target.case.file_name}.{target.peer}.callgrind")
+        counts.append(parse_callgrind(target.run(callgrind_command(profile), n)))
     return (counts[1] - counts[0]) / (long - short)
 
 
@@ -157,14 +157,20 @@ def count_syscalls(target: Target) -> dict[str, float]:
     }
 
 
-def cost(target: Target, *, instructions: bool = True, syscalls: bool = True) -> Cost:
+def cost(
+    target: Target,
+    *,
+    instructions: bool = True,
+    syscalls: bool = True,
+    profiles: Path | None = None,
+) -> Cost:
     """Both counts of one case on one peer. What is missing is said in `error`, never raised."""
     result = Cost()
     try:
         if instructions:
             if not shutil.which("valgrind"):
                 raise process.ChildError("valgrind is not installed")
-            result.instructions = count_instructions(target)
+            result.instructions = count_instructions(target, profiles)
         if syscalls:
             if not shutil.which("strace"):
                 raise process.ChildError("strace is not installed")
@@ -195,10 +201,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", default=sys.executable, help="the interpreter under test")
     parser.add_argument("--no-syscalls", action="store_true")
     parser.add_argument("--no-instructions", action="store_true")
+    parser.add_argument(
+        "--profile", type=Path, metavar="DIR", help="keep callgrind's profiles of the long runs"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args(argv)
+    if args.profile:
+        args.profile.mkdir(parents=True, exist_ok=True)
     cases = registry.select(args.cases or DEFAULT_CASES)
-    wanted = args.peers.split(",") if args.peers else [C_PEER, "uvolt", "rloop", "uvloop", "asyncio"]
+    default = [C_PEER, "uvolt", "rloop", "uvloop", "asyncio"]
+    wanted = args.peers.split(",") if args.peers else default
     out: dict[str, dict[str, Any]] = {}
     for case in cases:
         if not case.counted:
@@ -213,6 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 Target(case, peer, args.python),
                 instructions=not args.no_instructions,
                 syscalls=not args.no_syscalls,
+                profiles=args.profile,
             )
             print(f"  {peer:18}{describe(result)}", flush=True)
             out.setdefault(case.name, {})[peer] = vars(result)

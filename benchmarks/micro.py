@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 if not __package__:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import peers  # noqa: E402
+from benchmarks import peers, scale  # noqa: E402
 
 Loop = asyncio.AbstractEventLoop
 Case = Callable[[Loop, int], None]
@@ -388,6 +388,10 @@ def prepare(loop: Loop) -> None:
         watcher.attach_loop(loop)
 
 
+def sized(function: scale.SizedCase, size: int) -> Case:
+    return lambda loop, n: function(loop, n, size)
+
+
 def cpu_ns() -> int:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time_ns() + int((children.ru_utime + children.ru_stime) * 1e9)
@@ -401,14 +405,15 @@ def measure(loop: Loop, run: Case, n: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", choices=sorted(CASES))
+    parser.add_argument("case", choices=sorted([*CASES, *scale.CASES]))
+    parser.add_argument("--size", type=int, default=0, help="of a scale case")
     parser.add_argument("--loop", default="uvolt", choices=sorted(peers.LOOPS))
     parser.add_argument("--n", type=int)
     args = parser.parse_args()
     loop = peers.new_loop(args.loop)
     asyncio.set_event_loop(loop)
     prepare(loop)
-    run = CASES[args.case]
+    run = CASES.get(args.case) or sized(scale.CASES[args.case], args.size)
     if args.n is not None:
         print(json.dumps(measure(loop, run, args.n)), flush=True)
     else:

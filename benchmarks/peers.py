@@ -1,4 +1,4 @@
-"""The event loops that are compared, by name: a factory, the distribution it comes from, its version."""
+"""The event loops that are compared, by name: factory, distribution, version."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LOOPS: dict[str, LoopPeer] = {
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """The factory of a peer's loop; ImportError if the peer is not installed, KeyError if unknown."""
+    """The factory of a peer's loop; ImportError if it is not installed, KeyError if unknown."""
     peer = LOOPS[name]
     importlib.import_module(peer.module)
     factory: Callable[[], asyncio.AbstractEventLoop]

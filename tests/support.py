@@ -157,13 +157,12 @@ class LogWatch(logging.Handler):
 
     def __enter__(self) -> LogWatch:
         self.logger.addHandler(self)
-        # pytest would keep the records, and with their tracebacks all sorts of objects
-        self.logger.propagate = False
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.logger.removeHandler(self)
-        self.logger.propagate = True
+        for record in self.records:
+            record.exc_info = None  # pytest keeps records, and with tracebacks all sorts of objects
         self.records.clear()
 
     def emit(self, record: logging.LogRecord) -> None:

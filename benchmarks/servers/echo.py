@@ -9,16 +9,16 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 if not __package__:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from benchmarks import peers  # noqa: E402
+from benchmarks.servers import listen  # noqa: E402
 
 LIMIT = 1 << 20  # of a StreamReader: a line of 100 KiB must fit
 
@@ -68,9 +68,7 @@ async def accept_sockets(loop: asyncio.AbstractEventLoop, listener: socket.socke
 
 async def serve(args: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-    listener.setblocking(False)
-    port = listener.getsockname()[1]  # now: rloop takes the descriptor away
+    listener, port = listen.tcp()
     background: Any
     if args.mode == "sock":
         background = loop.create_task(accept_sockets(loop, listener))
@@ -95,8 +93,6 @@ def main() -> None:
         "--mode", default="protocol", choices=["protocol", "buffered", "streams", "sock"]
     )
     args = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     loop = peers.new_loop(args.loop)
     asyncio.set_event_loop(loop)
     loop.run_until_complete(serve(args))

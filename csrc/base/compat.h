@@ -72,6 +72,14 @@ PyWeakref_GetRef(PyObject *ref, PyObject **result)
 }
 #endif
 
+/* Python 3.11 specialises method calls on an object with a dict only once the dict exists; other
+ * versions only while it does not (3.12, 3.13) or in either case. */
+#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
+#define UVOLT_EAGER_DICT 1
+#else
+#define UVOLT_EAGER_DICT 0
+#endif
+
 /* Slots that newer versions ask of a multi-phase module. */
 #if PY_VERSION_HEX >= 0x030c0000
 #define UVOLT_SLOT_INTERPRETERS {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},

@@ -281,6 +281,9 @@ stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObjec
     s->high = 64 * 1024;
     s->low = s->high / 4;
     s->context = context != NULL ? Py_NewRef(context) : PyContext_CopyCurrent();
+    if (UVOLT_EAGER_DICT && s->context != NULL && (s->dict = PyDict_New()) == NULL) {
+        Py_CLEAR(s->context);
+    }
     int err = s->context == NULL ? 0 : open_handle(s, fd);
     if (s->context == NULL || err < 0) {
         /* libuv does not own the fd then */

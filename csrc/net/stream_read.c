@@ -24,18 +24,27 @@ note_slow(StreamObject *s, PyObject *callback, PyObject *arg, double took)
     return r == NULL ? -1 : 0;
 }
 
-/* callback(arg) in the context of the stream. New reference. */
+/* callback(arg) in the context of the stream. New reference. A bound method is taken apart here: its
+ * own vectorcall would copy the arguments once more. */
 static inline PyObject *
 call_in_context(StreamObject *s, PyObject *callback, PyObject *arg)
 {
-    PyObject *context = s->context;
-    PyObject *args[2] = {NULL, arg};
+    PyObject *context = s->context, *function = callback;
+    PyObject *args[3] = {NULL, arg};
+    size_t nargs = 1;
+    if (LIKELY(PyMethod_Check(callback))) {
+        function = PyMethod_GET_FUNCTION(callback);
+        args[1] = PyMethod_GET_SELF(callback);
+        args[2] = arg;
+        nargs = 2;
+    }
     int debug = s->loop->debug;
     double start = UNLIKELY(debug) ? clock_now() : 0;
     if (UNLIKELY(PyContext_Enter(context) < 0)) {
         return NULL;
     }
-    PyObject *r = PyObject_Vectorcall(callback, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *r =
+        PyObject_Vectorcall(function, args + 1, nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     if (UNLIKELY(PyContext_Exit(context) < 0)) {
         Py_CLEAR(r);
     }

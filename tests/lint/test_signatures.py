@@ -103,8 +103,8 @@ def test_has_a_docstring(name: str) -> None:
 
 
 def test_stub_has_nothing_else() -> None:
-    """No function in the stub that the module lacks; a property is a descriptor of its type."""
+    """No public function in the stub that the module lacks; properties are descriptors there."""
     for name in stub_functions().keys() - CALLABLES.keys():
         owner, _, attribute = name.rpartition(".")
-        if not attribute.startswith("_"):
+        if not owner.startswith("_") and not attribute.startswith("_"):
             assert inspect.isdatadescriptor(vars(getattr(core, owner)).get(attribute)), name

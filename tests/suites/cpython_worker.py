@@ -25,8 +25,10 @@ import os
 import sys
 import time
 import traceback
+import types
 import unittest
 import warnings
+from asyncio import events
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -66,6 +68,7 @@ def find_target(name: str) -> Target:
         cls = type("Loop", (module.Loop,), {"_default_executor": None})
         return Target(cls, cls, asyncio.DefaultEventLoopPolicy, None)
     counters = importlib.import_module("uvolt._core").counters
+    follow_patches()
     return Target(module.Loop, module.new_event_loop, module.EventLoopPolicy, counters)
 
 
@@ -161,6 +164,36 @@ _ASYNCIO_LOOP = asyncio.SelectorEventLoop
 _ASYNCIO_BASE = asyncio.BaseEventLoop
 
 
+class Follow:
+    """Stands in a module of ours for a global of one of asyncio's, also while that is patched."""
+
+    def __init__(self, module: types.ModuleType, name: str) -> None:
+        self._follows = (module, name)
+
+    def __getattr__(self, attribute: str) -> Any:
+        module, name = self._follows
+        return getattr(getattr(module, name), attribute)
+
+
+def follow_patches() -> None:
+    """Let `mock.patch("asyncio.base_events.socket")` reach our code that does the same work.
+
+    Where a test replaces a module that asyncio's create_connection() calls, it is to replace it for
+    our create_connection(), too: else the test would reach out into the net.
+    """
+    followed = {
+        "socket": asyncio.base_events,
+        "logger": asyncio.base_events,
+        "sys": asyncio.unix_events,
+        "signal": asyncio.unix_events,
+    }
+    for module_name in ("uvolt.connect", "uvolt.loop", "uvolt.server", "uvolt._support"):
+        namespace = vars(importlib.import_module(module_name))
+        for name, source in followed.items():
+            if namespace.get(name) is not None and namespace[name] is vars(source).get(name):
+                namespace[name] = Follow(source, name)
+
+
 class Reporter(unittest.TestResult):
     """Writes a line of JSON as each test starts and ends."""
 
@@ -187,6 +220,10 @@ class Reporter(unittest.TestResult):
 
     def stopTest(self, test: unittest.TestCase) -> None:
         super().stopTest(test)
+        if events._get_running_loop() is not None:
+            # A test failed half-way through running a loop by hand; the next one starts afresh.
+            events._set_running_loop(None)
+            sys.set_asyncgen_hooks(None, None)
         self.finish(short_id(test))
 
     def finish(self, name: str) -> None:
