@@ -26,9 +26,8 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import compile as compile_c  # noqa: E402
-from benchmarks import process, registry  # noqa: E402
+from benchmarks import commands, process, registry  # noqa: E402
 
-C_PEER = "C"
 DEFAULT_CASES = [
     "echo/protocol_1k_10c",
     "echo/streams_1k_10c",
@@ -122,14 +121,11 @@ class Target:
     def run(self, wrap: Sequence[str], operations: int) -> str:
         case = self.case
         if case.kind == "micro":
-            argv = [self.python, str(compile_c.ROOT / "micro.py"), case.function]
-            return _run_program([*wrap, *argv, "--loop", self.peer, "--n", str(operations)])
-        if case.kind == "echo":
-            drive = [
-                compile_c.program("echo_load"),
-                *("-c", str(case.connections), "-s", str(case.size), "-m", str(operations)),
-            ]
-            return _run_server([*wrap, *case.server(self.peer, self.python)], drive)
+            argv = commands.program(case, self.peer, self.python)
+            return _run_program([*wrap, *argv, "--n", str(operations)])
+        if case.kind in ("echo", "http"):
+            drive = [*commands.load(case), "-m", str(operations)]
+            return _run_server([*wrap, *commands.server(case, self.peer, self.python)], drive)
         raise process.ChildError("no fixed number of operations in this case")
 
 
@@ -209,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.profile:
         args.profile.mkdir(parents=True, exist_ok=True)
     cases = registry.select(args.cases or DEFAULT_CASES)
-    default = [C_PEER, "uvolt", "rloop", "uvloop", "asyncio"]
+    default = [registry.C_PEER, "uvolt", "rloop", "uvloop", "asyncio"]
     wanted = args.peers.split(",") if args.peers else default
     out: dict[str, dict[str, Any]] = {}
     for case in cases:
@@ -219,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{case.name}  (one {case.unit})", flush=True)
         print(f"  {'':18}{'instructions':>12}  {'syscalls':>8}", flush=True)
         for peer in wanted:
-            if peer == C_PEER and case.kind == "micro":
+            if peer == registry.C_PEER and case.kind == "micro":
                 continue
             result = cost(
                 Target(case, peer, args.python),

@@ -6,48 +6,46 @@ A name is stable: other issues, the documentation and saved results refer to it.
 from __future__ import annotations
 
 import fnmatch
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from benchmarks import compile as compile_c
-
-ROOT = Path(__file__).resolve().parent
 C_PEER = "C"
 LOOP_PEERS = ("uvolt", "uvloop", "rloop", "asyncio")
+METRICS = {
+    "cpu": "CPU time of the process under test, an operation",
+    "wall": "time",
+    "bytes": "memory of the process under test",
+}
 STREAM_PEERS = ("uvolt", "uvloop", "rloop", "asyncio", "aiofastnet", "aiofastnet+uvloop")
 
 
 @dataclass(frozen=True)
 class Case:
     name: str  # "group/name"
-    kind: str  # how it is driven: "micro", "echo", ...
+    kind: str  # how it is driven: a key of drivers.DRIVERS
     unit: str  # what one operation is
     about: str  # what it stands for
     peers: tuple[str, ...] = LOOP_PEERS
     limit: str = ""  # the peer that is the limit, a program in C
-    function: str = ""  # micro: the function of micro.py
+    metric: str = "cpu"  # what is measured, lower is better: a key of METRICS
+    function: str = ""  # micro, scale, start: the function of the program under test
     mode: str = ""  # servers: which server it is
     size: int = 0  # bytes of a message or body
     connections: int = 0
+    idle: int = 0  # echo: further connections that stay silent
     counted: tuple[int, int] | None = None  # operations of the two runs for callgrind and strace
     batch: int = 1000  # micro: the first guess of operations in a round
     quick: bool = False  # part of --quick
-    smoke: tuple[tuple[str, int], ...] = field(default=())
+    series: str = ""  # scale: the line of the chart it is a point of
+    x: int = 0  # scale: where on that line
+
+    @property
+    def file_name(self) -> str:
+        return self.name.replace("/", ".")
 
     @property
     def group(self) -> str:
         return self.name.split("/")[0]
-
-    def server(self, peer: str, python: str = sys.executable) -> list[str]:
-        """The command line of the server under test."""
-        if self.kind == "echo":
-            if peer == C_PEER:
-                return [compile_c.program("echo_server_uv")]
-            script = str(ROOT / "servers" / "echo.py")
-            return [python, script, "--loop", peer, "--mode", self.mode]
-        raise ValueError(f"{self.name} has no server")
 
 
 CASES: dict[str, Case] = {}
@@ -127,9 +125,7 @@ def _micro() -> None:
     quick("udp_pingpong", "round trip", "datagram endpoints", batch=300)
     micro("connect_close", "connection", "connect, read a line, close", counted=few, batch=50)
     micro("subprocess", "process", "a child started and waited for", counted=None, batch=10)
-    micro(
-        "subprocess_pipe", "process", "a child with pipes, communicate()", counted=None, batch=10
-    )
+    micro("subprocess_pipe", "process", "a child with pipes, communicate()", counted=None, batch=10)
     micro("add_reader_churn", "turn", "add_reader, its callback, remove_reader", batch=500)
 
 
@@ -166,5 +162,112 @@ def _echo() -> None:
                 )
 
 
+def _http() -> None:
+    abouts = {
+        "plain": "a protocol that answers each request with one write",
+        "split": "a protocol that writes head and body apart",
+        "tls": "a protocol that answers with one write, over TLS",
+        "aiohttp": "aiohttp.web, one handler",
+        "uvicorn": "an ASGI application under uvicorn",
+    }
+    sizes = {"plain": (13, 100_000), "tls": (13, 100_000)}
+    for mode, about in abouts.items():
+        for size in sizes.get(mode, (13,)):
+            text = "13b" if size == 13 else "100kb"
+            add(
+                Case(
+                    f"http/{mode}_{text}",
+                    "tls" if mode == "tls" else "http",
+                    "request",
+                    f"{about}; a body of {size} bytes, 10 connections",
+                    peers=STREAM_PEERS,
+                    limit=C_PEER if mode in ("plain", "split") else "",
+                    mode=mode,
+                    size=size,
+                    connections=10,
+                    counted=None if mode == "tls" else (1000, 5000),
+                    quick=size == 13 and mode in ("plain", "tls", "aiohttp"),
+                )
+            )
+
+
+def _scale() -> None:
+    for function, unit, about in (
+        ("timers", "timer", "call_later and cancel beside so many pending timers"),
+        ("callbacks", "callback", "callbacks of which so many are ready at a time"),
+        ("tasks", "resumption", "so many tasks that give way in turns"),
+    ):
+        for size in (10, 100, 1000, 10_000, 100_000):
+            add(
+                Case(
+                    f"scale/{function}_{size}",
+                    "scale",
+                    unit,
+                    f"{about}: {size:,}",
+                    function=function,
+                    size=size,
+                    batch=max(1000, 5 * size),
+                    series=f"scale/{function}",
+                    x=size,
+                )
+            )
+    for idle in (10, 100, 1000, 10_000):
+        add(
+            Case(
+                f"scale/idle_{idle}",
+                "echo",
+                "round trip",
+                f"echo of 1 KiB on 10 connections beside {idle:,} silent ones",
+                peers=STREAM_PEERS,
+                limit=C_PEER,
+                mode="protocol",
+                size=1024,
+                connections=10,
+                idle=idle,
+                series="scale/idle",
+                x=idle,
+            )
+        )
+    for count in (100, 1000, 5000):
+        add(
+            Case(
+                f"scale/memory_{count}",
+                "memory",
+                "connection",
+                f"memory of the server for each of {count:,} silent connections (Protocol)",
+                peers=STREAM_PEERS,
+                limit=C_PEER,
+                metric="bytes",
+                mode="protocol",
+                connections=count,
+                series="scale/memory",
+                x=count,
+            )
+        )
+
+
+def _start() -> None:
+    for function, about in (
+        ("import", "a fresh interpreter imports the loop's package (and asyncio)"),
+        ("loop", "import, a first loop, an empty coroutine"),
+        ("request", "import, a first loop, a stream server, a connection, a line and its answer"),
+    ):
+        add(
+            Case(
+                f"start/{function}",
+                "start",
+                "process",
+                about,
+                peers=STREAM_PEERS,
+                metric="wall",
+                function=function,
+                quick=function == "request",
+            )
+        )
+
+
 _micro()
 _echo()
+_http()
+_scale()
+_start()

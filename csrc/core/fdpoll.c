@@ -406,6 +406,38 @@ fdpoll_remove_writer_raw(PyObject *op, PyObject *fileobj)
     return remove_handle(op, fileobj, 1, 0);
 }
 
+/* _watched(fd) -> (reader, writer): the handles, or None. */
+PyObject *
+fdpoll_watched(PyObject *op, PyObject *fileobj)
+{
+    LoopObject *self = (LoopObject *)op;
+    int fd = uvolt_args_fd(fileobj);
+    if (fd < 0) {
+        return NULL;
+    }
+    fd_entry none = {0}, *entry = (size_t)fd < self->nfds ? &self->fds[fd] : &none;
+    return PyTuple_Pack(2, entry->reader != NULL ? (PyObject *)entry->reader : Py_None,
+                        entry->writer != NULL ? (PyObject *)entry->writer : Py_None);
+}
+
+/* _watched_fds() -> list of descriptors that have a reader or a writer. */
+PyObject *
+fdpoll_watched_fds(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    LoopObject *self = (LoopObject *)op;
+    PyObject *list = PyList_New(0);
+    for (size_t fd = 0; list != NULL && fd < self->nfds; fd++) {
+        if (self->fds[fd].reader != NULL || self->fds[fd].writer != NULL) {
+            PyObject *number = PyLong_FromSize_t(fd);
+            if (number == NULL || PyList_Append(list, number) < 0) {
+                Py_CLEAR(list);
+            }
+            Py_XDECREF(number);
+        }
+    }
+    return list;
+}
+
 /* ---- the signal pipe ----------------------------------------------------------------------- */
 
 /* A byte arrived from signal.set_wakeup_fd: run Python's own handlers (their exceptions leave the

@@ -165,6 +165,8 @@ PyObject *fdpoll_remove_writer(PyObject *, PyObject *);
 PyObject *fdpoll_remove_reader_raw(PyObject *, PyObject *);
 PyObject *fdpoll_remove_writer_raw(PyObject *, PyObject *);
 PyObject *fdpoll_ensure_free(PyObject *, PyObject *);
+PyObject *fdpoll_watched(PyObject *, PyObject *);
+PyObject *fdpoll_watched_fds(PyObject *, PyObject *);
 PyObject *fdpoll_watch_signals(PyObject *, PyObject *);
 PyObject *fdpoll_unwatch_signals(PyObject *, PyObject *);
 

@@ -205,24 +205,63 @@ open_handle(StreamObject *s, int fd)
     return uv_tcp_open(&s->uv, fd);
 }
 
-static void
+/* The dict with socket, sockname and peername, as asyncio fills it. Borrowed, or NULL. */
+static PyObject *
+need_extra(StreamObject *s)
+{
+    if (s->extra == NULL && (s->extra = PyDict_New()) == NULL) {
+        return NULL;
+    }
+    return s->extra;
+}
+
+/* A Unix path does not fit into small_addr: keep it as Python's object. -1 with an exception. */
+static int
+keep_long_name(StreamObject *s, int (*ask)(int, struct sockaddr *, socklen_t *), PyObject *key)
+{
+    struct sockaddr_storage storage;
+    socklen_t len = sizeof(storage);
+    if (ask(s->fd, (struct sockaddr *)&storage, &len) < 0) {
+        return 0;
+    }
+    PyObject *extra = need_extra(s);
+    PyObject *name = extra == NULL ? NULL : uvolt_sockaddr_to_py((struct sockaddr *)&storage, len);
+    int rc = name == NULL ? -1 : PyDict_SetItem(extra, key, name);
+    Py_XDECREF(name);
+    return rc;
+}
+
+static int
+learn_name(StreamObject *s, int (*ask)(int, struct sockaddr *, socklen_t *), small_addr *addr,
+           socklen_t *addr_len, PyObject *key)
+{
+    socklen_t len = sizeof(*addr);
+    *addr_len = 0;
+    if (ask(s->fd, &addr->sa, &len) < 0) {
+        return 0;
+    }
+    if (len > (socklen_t)sizeof(*addr)) {
+        return keep_long_name(s, ask, key);
+    }
+    *addr_len = len;
+    return 0;
+}
+
+/* -1 with an exception. */
+static int
 learn_names(StreamObject *s)
 {
-    s->sockname_len = sizeof(s->sockname);
-    if (getsockname(s->fd, &s->sockname.sa, &s->sockname_len) < 0) {
-        s->sockname_len = 0;
-    }
-    if (s->peername_len == 0) {
-        s->peername_len = sizeof(s->peername);
-        if (getpeername(s->fd, &s->peername.sa, &s->peername_len) < 0) {
-            s->peername_len = 0;
-        }
+    core_state *st = s->loop->st;
+    if (learn_name(s, getsockname, &s->sockname, &s->sockname_len, st->n_sockname) < 0
+        || learn_name(s, getpeername, &s->peername, &s->peername_len, st->n_peername) < 0) {
+        return -1;
     }
     if (s->sockname_len > 0
         && (s->sockname.sa.sa_family == AF_INET || s->sockname.sa.sa_family == AF_INET6)) {
         int one = 1; /* as asyncio; fails on what is not TCP, which is no harm */
         setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
+    return 0;
 }
 
 /* While a SocketIO reference is counted, sock.close() by the user leaves the descriptor open. */
@@ -296,8 +335,7 @@ stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObjec
         goto failed;
     }
     s->fd = fd;
-    learn_names(s);
-    if ((sock != NULL && hold_sock(s, sock) < 0) || stream_set_protocol(s, protocol) < 0
+    if (learn_names(s) < 0 || (sock != NULL && hold_sock(s, sock) < 0) || stream_set_protocol(s, protocol) < 0
         || fdpoll_claim(loop, fd, (PyObject *)s) < 0 || attach_server(s, server) < 0) {
         goto failed;
     }
@@ -362,16 +400,22 @@ stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (fd < 0 || loop_check_closed(loop) < 0 || fdpoll_check_free(loop, fd, args[1]) < 0) {
         return NULL;
     }
+    int type;
+    socklen_t type_len = sizeof(type);
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0) { /* libuv would abort later */
+        return uvolt_raise_uv(-errno);
+    }
     StreamObject *s = stream_new(loop, fd, args[1], args[2], args[5], NULL);
     if (s == NULL) {
         return NULL;
     }
-    s->extra = args[4] == Py_None ? NULL : PyDict_Copy(args[4]);
     PyObject *begin = PyObject_GetAttrString((PyObject *)s, "_begin");
     HandleObject *h =
         begin == NULL ? NULL : loop_call_soon(loop, begin, &args[3], 1, s->context);
     Py_XDECREF(begin);
-    if (h == NULL || (s->extra == NULL && args[4] != Py_None)) {
+    if (h == NULL
+        || (args[4] != Py_None
+            && (need_extra(s) == NULL || PyDict_Update(s->extra, args[4]) < 0))) {
         stream_force_close(s, Py_None);
         Py_DECREF(s);
         Py_XDECREF(h);
@@ -592,16 +636,6 @@ make_sock(StreamObject *s)
         }
     }
     return Py_NewRef(s->sock != NULL ? s->sock : Py_None);
-}
-
-/* The dict with socket, sockname and peername, as asyncio fills it. Borrowed, or NULL. */
-static PyObject *
-need_extra(StreamObject *s)
-{
-    if (s->extra == NULL && (s->extra = PyDict_New()) == NULL) {
-        return NULL;
-    }
-    return s->extra;
 }
 
 /* New reference: the value under `key`, made now if it is one of ours; NULL without an exception if

@@ -22,7 +22,7 @@
 #define UVOLT_IMPORTS(X)                                                                           \
     X(AioHandle, "asyncio.events", "Handle")                                                       \
     X(AioTimerHandle, "asyncio.events", "TimerHandle")                                             \
-    X(AioTransport, "asyncio.transports", "Transport")                                             \
+    X(AioTransport, "asyncio.transports", "_FlowControlMixin")                                          \
     X(BufferedProtocol, "asyncio.protocols", "BufferedProtocol")                                   \
     X(StreamReaderProtocol, "asyncio.streams", "StreamReaderProtocol")                             \
     X(StreamReader, "asyncio.streams", "StreamReader")                                             \

@@ -207,7 +207,7 @@ class ConnectMixin:
             sock = socket.socket(family=family, type=type_, proto=proto)
             sock.setblocking(False)
             if local_infos is not None:
-                bind_local(sock, family, local_infos)
+                bind_local(sock, family, local_infos, errors)
             await self.sock_connect(sock, address)
             return sock
         except OSError as exc:
@@ -221,16 +221,23 @@ class ConnectMixin:
             raise
 
 
-def bind_local(sock: socket.socket, family: int, infos: list[AddrInfo]) -> None:
-    """Bind to the first local address of the family that works. OSError with the last failure."""
-    error = OSError(f"no matching local address with {family=} found")
+def bind_local(
+    sock: socket.socket, family: int, infos: list[AddrInfo], errors: list[OSError]
+) -> None:
+    """Bind to the first local address of the family that works. What failed before goes to `errors`;
+    when all failed, the last failure is raised instead."""
+    failed: list[OSError] = []
     for local_family, _, _, _, address in infos:
         if local_family != family:
             continue
         try:
             sock.bind(address)
+            errors.extend(failed)
             return
         except OSError as exc:
             text = f"error while attempting to bind on address {address!r}: {str(exc).lower()}"
-            error = OSError(exc.errno, text)
-    raise error
+            failed.append(OSError(exc.errno, text))
+    if not failed:
+        raise OSError(f"no matching local address with {family=} found")
+    errors.extend(failed[:-1])
+    raise failed[-1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import signal
 import socket
 import sys
@@ -23,6 +24,34 @@ from typing import Any
 from . import _core
 from .connect import ConnectMixin
 from .server import ServerMixin
+
+
+class WatchedFds:
+    """The descriptors that add_reader() and add_writer() watch, as a selectors.BaseSelector shows its
+    own: get_key() and get_map() only."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """The SelectorKey of a descriptor or an object with fileno(). KeyError if not watched."""
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        reader, writer = self._loop._watched(fd)
+        events = (selectors.EVENT_READ if reader else 0) | (selectors.EVENT_WRITE if writer else 0)
+        if not events:
+            raise KeyError(f"{fileobj!r} is not registered")
+        return selectors.SelectorKey(fileobj, fd, events, (reader, writer))
+
+    def get_map(self) -> dict[int, selectors.SelectorKey]:
+        """All of them, by descriptor."""
+        return {fd: self.get_key(fd) for fd in self._loop._watched_fds()}
+
+
+class SelectorAttribute:
+    """loop._selector: a view of what is watched, None once the loop is closed."""
+
+    def __get__(self, loop: Loop, owner: type) -> Any:
+        return None if loop.is_closed() else WatchedFds(loop)
 
 
 class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
@@ -112,6 +141,11 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         )
         executor.shutdown(wait=False)
 
+    # ---- what others look at -------------------------------------------------------------------
+
+    # For the repr of asyncio's own transports and for programs that look at the selector.
+    _selector: Any = SelectorAttribute()
+
     # ---- names ---------------------------------------------------------------------------------
 
     async def getaddrinfo(
@@ -173,10 +207,16 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
                 self.call_soon(handle._run)
 
     def _signals_close(self) -> None:
-        if self._signal_handlers and not sys.is_finalizing():
-            for signum in list(self._signal_handlers):
-                self.remove_signal_handler(signum)
-        self._signal_handlers.clear()
+        if self._signal_handlers and sys.is_finalizing():
+            warnings.warn(
+                f"Closing the loop {self!r} on interpreter shutdown stage, "
+                "skipping signal handlers removal",
+                ResourceWarning,
+                source=self,
+            )
+            self._signal_handlers.clear()
+        for signum in list(self._signal_handlers):
+            self.remove_signal_handler(signum)
         if self._csock is not None:
             self._unwatch_signals(self._ssock.fileno())
             self._ssock.close()

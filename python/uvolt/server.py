@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
+import os
 import socket
+import stat
 import sys
 from asyncio import base_events, constants, trsock
 from asyncio.log import logger
@@ -20,6 +22,8 @@ from .connect import check_ssl_arguments
 # Server.wait_closed() waits for the connections from Python 3.12.1 on; before, it returned at once
 # when the server was closed.
 WAIT_CLOSED_WAITS = sys.version_info >= (3, 12, 1)
+# create_unix_server() removes its socket file at close from Python 3.13 on.
+CLEANUP_SOCKET = sys.version_info >= (3, 13)
 
 
 class Server(asyncio.AbstractServer):
@@ -256,6 +260,56 @@ class ServerMixin:
             logger.info("%r is serving", server)
         return server
 
+    async def create_unix_server(
+        self: Any,
+        protocol_factory: Any,
+        path: Any = None,
+        *,
+        sock: socket.socket | None = None,
+        backlog: int = 100,
+        ssl: Any = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+        cleanup_socket: bool = CLEANUP_SOCKET,
+    ) -> Server:
+        """Listen on a Unix socket: a path (str, bytes or path-like; abstract with a leading NUL) or
+        the bound socket sock. A stale socket file is replaced; cleanup_socket removes ours at close.
+        Raises ValueError and TypeError for wrong arguments, OSError when the path cannot be bound.
+        """
+        if isinstance(ssl, bool):
+            raise TypeError("ssl argument must be an SSLContext or None")
+        check_ssl_arguments(ssl is not None, ssl_handshake_timeout, ssl_shutdown_timeout)
+        if path is not None:
+            if sock is not None:
+                raise ValueError("path and sock can not be specified at the same time")
+            sock = bind_unix(os.fspath(path))
+        elif sock is None:
+            raise ValueError("path was not specified, and no sock specified")
+        elif sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
+        if cleanup_socket:
+            name = sock.getsockname()
+            if name and not is_abstract(name):
+                try:
+                    self._unix_server_sockets[sock] = os.stat(name).st_ino
+                except FileNotFoundError:
+                    pass
+        sock.setblocking(False)
+        server = Server(
+            self,
+            [sock],
+            protocol_factory,
+            ssl,
+            backlog,
+            ssl_handshake_timeout,
+            ssl_shutdown_timeout,
+        )
+        if start_serving:
+            server._start_serving()
+            await asyncio.sleep(0)
+        return server
+
     async def _resolve_hosts(self: Any, host: Any, port: Any, family: int, flags: int) -> list[Any]:
         """The addresses of one or several hosts, each once, in order."""
         if host == "":
@@ -298,12 +352,49 @@ class ServerMixin:
         self._listeners[sock.fileno()] = listener
 
     def _stop_serving(self: Any, sock: socket.socket) -> None:
+        inode = self._unix_server_sockets.pop(sock, None)
+        path = None if inode is None else sock.getsockname()
         listener = self._listeners.pop(sock.fileno(), None)
         if listener is not None:
             listener.close()
-        else:
-            self._remove_reader(sock.fileno())
         sock.close()
+        if path is not None:
+            try:
+                if os.stat(path).st_ino == inode:
+                    os.unlink(path)
+            except FileNotFoundError:
+                pass
+            except OSError as exc:
+                logger.error("Unable to clean up listening UNIX socket %r: %r", path, exc)
+
+
+def is_abstract(path: str | bytes) -> bool:
+    """True for a name in Linux's abstract namespace: it begins with NUL."""
+    return path[:1] in ("\0", b"\0")
+
+
+def bind_unix(path: str | bytes) -> socket.socket:
+    """A Unix socket bound to the path, in place of a stale one. OSError if it cannot be."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    if not is_abstract(path):
+        try:
+            if stat.S_ISSOCK(os.stat(path).st_mode):
+                os.remove(path)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:  # a directory may allow to make sockets only
+            logger.error("Unable to check or remove stale UNIX socket %r: %r", path, exc)
+    try:
+        sock.bind(path)
+    except OSError as exc:
+        sock.close()
+        if exc.errno == errno.EADDRINUSE:
+            raise OSError(exc.errno, f"Address {path!r} is already in use") from None
+        raise
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def bind_all(

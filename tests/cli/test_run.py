@@ -241,6 +241,7 @@ def test_closed_stdout(tmp_path: Path) -> None:
             done = subprocess.run(
                 [sys.executable, *words],
                 cwd=tmp_path,
+                env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
                 stdout=full,
                 stderr=subprocess.PIPE,
                 timeout=TIMEOUT,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvolt._core as core
 
 import uvolt
+import uvolt._core as core
 
 STUB = Path(uvolt.__file__).with_name("_core.pyi")
 

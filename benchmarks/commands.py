@@ -1,0 +1,97 @@
+"""The command lines of the programs under test, and of the loads that drive them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import compile as compile_c
+from benchmarks.process import ChildError
+from benchmarks.registry import C_PEER, Case
+
+ROOT = Path(__file__).resolve().parent
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def scratch(name: str, content: bytes) -> str:
+    """A file of the build folder with that content."""
+    path = compile_c.BUILD / name
+    if not path.exists() or path.read_bytes() != content:
+        compile_c.BUILD.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return str(path)
+
+
+def certificate() -> str:
+    """A self-signed certificate for localhost with its key, in one PEM file, made once."""
+    target = compile_c.BUILD / "certificate.pem"
+    if target.exists():
+        return str(target)
+    if shutil.which("openssl") is None:
+        raise ChildError("openssl, which makes the certificate, is not installed")
+    compile_c.BUILD.mkdir(parents=True, exist_ok=True)
+    key, cert = target.with_suffix(".key"), target.with_suffix(".crt")
+    made = subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "3650", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(cert)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode != 0:
+        raise ChildError(f"openssl: {made.stderr.strip().splitlines()[-1]}")
+    target.write_bytes(key.read_bytes() + cert.read_bytes())
+    return str(target)
+
+
+def _response(size: int) -> bytes:
+    from benchmarks.servers import web
+
+    return web.head(size) + web.body(size)
+
+
+def program(case: Case, peer: str, python: str = sys.executable) -> list[str]:
+    """The program under test of a micro, scale or start case."""
+    if case.kind == "start":
+        return [python, str(ROOT / "startup.py"), case.function, "--loop", peer]
+    size = ["--size", str(case.size)] if case.kind == "scale" else []
+    return [python, str(ROOT / "micro.py"), case.function, *size, "--loop", peer]
+
+
+def server(case: Case, peer: str, python: str = sys.executable) -> list[str]:
+    """The server under test of an echo, memory, http or tls case."""
+    if case.kind in ("echo", "memory"):
+        if peer == C_PEER:
+            return [compile_c.program("echo_server_uv")]
+        script = str(ROOT / "servers" / "echo.py")
+        return [python, script, "--loop", peer, "--mode", case.mode]
+    if peer == C_PEER:
+        file = scratch(f"response.{case.size}", _response(case.size))
+        return [compile_c.program("http_server_uv"), f"/={file}"]
+    script = str(ROOT / "servers" / "web.py")
+    command = [python, script, "--loop", peer, "--mode", case.mode, "--size", str(case.size)]
+    return [*command, "--certificate", certificate()] if case.kind == "tls" else command
+
+
+def load(case: Case) -> list[str]:
+    """The load in C for a server, without port and duration."""
+    command = [compile_c.program("echo_load"), "-c", str(case.connections)]
+    if case.kind == "http":
+        return [*command, "-q", scratch("request", REQUEST)]
+    command += ["-s", str(case.size)]
+    return [*command, "-i", str(case.idle)] if case.idle else command
+
+
+def wrk(case: Case, port: int, seconds: int) -> list[str]:
+    if shutil.which("wrk") is None:
+        raise ChildError("wrk is not installed")
+    return [
+        *("wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--latency"),
+        f"https://127.0.0.1:{port}/",
+    ]

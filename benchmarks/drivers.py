@@ -1,0 +1,229 @@
+"""The drivers: how one case is run on one peer, a short round at a time.
+
+A driver keeps its process alive between the rounds, idle, so that the rounds of all peers can be
+interleaved without paying for a start each time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks import commands, process
+from benchmarks.process import ChildError
+from benchmarks.registry import Case
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one round measured. `value` is in nanoseconds or bytes an operation; lower is better."""
+
+    value: float
+    rate: float | None = None  # operations a second, by the clock
+    extra: dict[str, float] = field(default_factory=dict)
+
+
+class Driver:
+    def __init__(self, case: Case, peer: str, python: str = sys.executable) -> None:
+        self.case = case
+        self.peer = peer
+        self.python = python
+        self.child: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Starts the process under test and warms it up."""
+
+    def round(self, seconds: float) -> Sample:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        if self.child is not None:
+            process.kill(self.child)
+            self.child = None
+
+    def _open(self, argv: list[str], **options: Any) -> dict[str, Any]:
+        self.child = process.start(argv, cpu=process.server_cpu(), **options)
+        return process.read_json(self.child, 60.0)
+
+
+class WorkerDriver(Driver):
+    """micro and scale: a process that performs as many operations as it is told to."""
+
+    calibrated = 0.0
+
+    def start(self) -> None:
+        argv = commands.program(self.case, self.peer, self.python)
+        self._open(argv, stdin=subprocess.PIPE)
+        self.count = self.case.batch
+        self._perform()
+
+    def _perform(self) -> dict[str, Any]:
+        assert self.child is not None and self.child.stdin is not None
+        try:
+            self.child.stdin.write(f"{self.count}\n")
+            self.child.stdin.flush()
+        except BrokenPipeError:
+            raise process.failure(self.child, "the process under test ended") from None
+        return process.read_json(self.child, 120.0)
+
+    def round(self, seconds: float) -> Sample:
+        if self.calibrated != seconds:
+            # By powers of two, so that peers of like speed do like work; timers wait, so by clock.
+            for _ in range(12):
+                took = self._perform()["wall_ns"] / 1e9
+                steps = math.floor(math.log2(seconds / took)) if took < seconds else 0
+                if steps <= 0:
+                    break
+                self.count *= 2 ** min(steps, 5)
+            self.calibrated = seconds
+        answer = self._perform()
+        n = answer["n"]
+        return Sample(answer["cpu_ns"] / n, n / (answer["wall_ns"] / 1e9))
+
+
+class LoadDriver(Driver):
+    """echo and http: a server under the closed-loop load in C."""
+
+    def start(self) -> None:
+        self.load = commands.load(self.case)
+        ready = self._open(commands.server(self.case, self.peer, self.python))
+        self.load += ["-p", str(ready["port"]), "-P", str(ready["pid"])]
+        self._drive(0.1, 0.1)
+
+    def _drive(self, seconds: float, warm_up: float) -> dict[str, Any]:
+        argv = [*self.load, "-t", f"{seconds:g}", "-w", f"{warm_up:g}"]
+        try:
+            return process.run_json(argv, cpu=process.client_cpu())
+        except ChildError:
+            if self.child is not None and self.child.poll() is not None:
+                raise process.failure(self.child, "the server ended") from None
+            raise
+
+    def round(self, seconds: float) -> Sample:
+        answer = self._drive(seconds, min(0.1, seconds / 2))
+        n = answer["requests"]
+        if not n:
+            raise ChildError("no request was answered")
+        extra = {key: answer[key] for key in ("p50_us", "p90_us", "p99_us")}
+        return Sample(answer["server_cpu_ns"] / n, answer["rate"], extra)
+
+
+class TlsDriver(Driver):
+    """tls: a server under wrk, whose shortest run is a second."""
+
+    def start(self) -> None:
+        commands.wrk(self.case, 0, 1)
+        ready = self._open(commands.server(self.case, self.peer, self.python))
+        self.port, self.pid = int(ready["port"]), int(ready["pid"])
+
+    def round(self, seconds: float) -> Sample:
+        argv = commands.wrk(self.case, self.port, max(1, round(seconds)))
+        before = process.cpu_seconds(self.pid)
+        load = process.start(argv, cpu=process.client_cpu())
+        try:
+            output, errors = load.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            raise ChildError("wrk did not end") from None
+        finally:
+            process.kill(load)
+        cpu = process.cpu_seconds(self.pid) - before
+        return parse_wrk(output, errors, cpu)
+
+
+_WRK_UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
+
+
+def parse_wrk(output: str, errors: str, cpu_seconds: float) -> Sample:
+    """A sample from what wrk printed and the CPU time the server took meanwhile."""
+    requests = re.search(r"(\d+) requests in", output)
+    rate = re.search(r"Requests/sec:\s*([\d.]+)", output)
+    if not requests or not rate or not int(requests.group(1)):
+        text = (errors or output).strip().splitlines()
+        raise ChildError(text[-1] if text else "wrk printed nothing")
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    if failed:
+        raise ChildError(f"wrk: {failed.group(1)} responses were not 200")
+    extra = {}
+    for share in ("50", "90", "99"):
+        found = re.search(rf"\s{share}%\s+([\d.]+)(us|ms|s)\b", output)
+        if found:
+            extra[f"p{share}_us"] = float(found.group(1)) * _WRK_UNITS[found.group(2)]
+    n = int(requests.group(1))
+    return Sample(cpu_seconds * 1e9 / n, float(rate.group(1)), extra)
+
+
+class MemoryDriver(Driver):
+    """memory: a fresh server each round, its memory before and beside so many connections."""
+
+    def start(self) -> None:
+        self.load = commands.load(self.case)
+
+    def round(self, seconds: float) -> Sample:
+        self.stop()
+        ready = self._open(commands.server(self.case, self.peer, self.python))
+        pid, port = int(ready["pid"]), str(ready["port"])
+        # One connection first: what the server makes once is not counted.
+        process.run_json([*self.load, "-c", "1", "-m", "10", "-p", port], cpu=process.client_cpu())
+        before = process.resident_bytes(pid)
+        argv = [*self.load, "-H", "-p", port]
+        load = process.start(argv, cpu=process.client_cpu(), stdin=subprocess.PIPE)
+        try:
+            process.read_json(load, 60.0)
+            self._settle(pid)
+            after = process.resident_bytes(pid)
+        finally:
+            process.kill(load)
+        return Sample((after - before) / self.case.connections)
+
+    def _settle(self, pid: int) -> None:
+        """Waits until the server has accepted what is in its backlog: its CPU time stands still."""
+        deadline = time.monotonic() + 20
+        last = -1.0
+        while time.monotonic() < deadline:
+            now = process.cpu_seconds(pid)
+            if now == last:
+                return
+            last = now
+            time.sleep(0.1)
+
+
+class StartDriver(Driver):
+    """start: a fresh process each round."""
+
+    def start(self) -> None:
+        self.round(0)  # fills the page cache, compiles bytecode
+
+    def round(self, seconds: float) -> Sample:
+        argv = commands.program(self.case, self.peer, self.python)
+        answer = process.run_json(argv, cpu=process.server_cpu())
+        return Sample(answer["ms"] * 1e6)
+
+
+DRIVERS: dict[str, type[Driver]] = {
+    "micro": WorkerDriver,
+    "scale": WorkerDriver,
+    "echo": LoadDriver,
+    "http": LoadDriver,
+    "tls": TlsDriver,
+    "memory": MemoryDriver,
+    "start": StartDriver,
+}
+
+
+def driver(case: Case, peer: str, python: str = sys.executable) -> Driver:
+    return DRIVERS[case.kind](case, peer, python)
+
+
+def on_terminate() -> None:
+    """SIGTERM ends a run as Ctrl-C does: through the clean-up."""
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

@@ -1,0 +1,95 @@
+"""Every example: on asyncio, by ``uvolt run``, and on the policy; the same output, nothing on stderr."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+TIMEOUT = 50  # seconds
+
+POLICY = """
+import asyncio, runpy, sys
+import uvolt
+asyncio.set_event_loop_policy(uvolt.EventLoopPolicy())
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+# How an example is started, and the loop it must then run on.
+WAYS = {
+    "python": ([], "asyncio.unix_events._UnixSelectorEventLoop"),
+    "run": (["-m", "uvolt", "run"], "uvolt.loop.Loop"),
+    "policy": (["-c", POLICY], "uvolt.loop.Loop"),
+}
+
+# sitecustomize.py: writes down which loop the coroutine given to asyncio.run() runs on.
+WITNESS = """
+import asyncio, os
+
+def witnessed(main, *args, _run=asyncio.run, **options):
+    async def watched():
+        kind = type(asyncio.get_running_loop())
+        with open(os.environ["UVOLT_TEST_WITNESS"], "a") as file:
+            print(f"{kind.__module__}.{kind.__qualname__}", file=file)
+        return await main
+    return _run(watched(), *args, **options)
+
+asyncio.run = witnessed
+"""
+
+EXPECTED = {
+    "api_calls.py": "weather: {'city': 'Ulm', 'celsius': 21}",
+    "batches.py": "20 batches, 21,000 records\nat most 5 at a time",
+    "chat.py": "clients left: 0",
+    "contexts_and_iterators.py": "rows: [3, 2, 1, 0]",
+    "downloads.py": "missing.txt: DownloadError(missing.txt: 404 Not Found)",
+    "executor.py": "the loop went on meanwhile: True",
+    "fastapi_app.py": "/total 200 22.5\napplication stops",
+    "fetch_many.py": "60 pages, 1,770 bytes\nin order: True\nat most 8 connections: True",
+    "gather.py": "total      1,029,000\ngather was faster: True",
+    "periodic.py": "tick 5\nperiodic task: cancelled, cleaning up\ncancelled: True",
+    "timeouts.py": "'slow' was cancelled\n  timed out",
+    "web_server.py": "201 'note of client 8' '1 2 3 4 5 6 7 8 ' 404",
+}
+
+
+def start(
+    words: list[str], name: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "always::ResourceWarning", *words, str(ROOT / "examples" / name)],
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
+@functools.cache
+def on_asyncio(name: str) -> str:
+    return start([], name).stdout
+
+
+def test_none_is_forgotten() -> None:
+    assert sorted(EXPECTED) == EXAMPLES
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(name: str, way: str, tmp_path: Path) -> None:
+    words, loop = WAYS[way]
+    (tmp_path / "sitecustomize.py").write_text(WITNESS)
+    witness = tmp_path / "witness.txt"
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    done = start(words, name, {"PYTHONPATH": path, "UVOLT_TEST_WITNESS": str(witness)})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == on_asyncio(name)
+    assert EXPECTED[name] in done.stdout
+    assert witness.read_text() == f"{loop}\n"
