@@ -25,8 +25,8 @@ from typing import Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import compile as compile_c  # noqa: E402
 from benchmarks import commands, process, registry  # noqa: E402
+from benchmarks import compile as compile_c  # noqa: E402
 
 DEFAULT_CASES = [
     "echo/protocol_1k_10c",

@@ -18,6 +18,12 @@ from typing import Any
 SENDFILE_MODE = constants._SendfileMode.TRY_NATIVE
 
 
+if sys.version_info >= (3, 14):  # asyncio's own one is deprecated there
+    _is_coroutine_function = inspect.iscoroutinefunction
+else:
+    _is_coroutine_function = asyncio.iscoroutinefunction  # also knows @asyncio.coroutine and marks
+
+
 # ---- debug mode ---------------------------------------------------------------------------------
 
 
@@ -30,7 +36,7 @@ def debug_check(loop: Any, callback: Any, method: str, check_thread: int) -> Non
     """Debug mode's checks of call_soon() and its kin, with asyncio's errors."""
     if check_thread:
         loop._check_thread()
-    if coroutines.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
+    if coroutines.iscoroutine(callback) or _is_coroutine_function(callback):
         raise TypeError(f"coroutines cannot be used with {method}()")
     if not callable(callback):
         raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")

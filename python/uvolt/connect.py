@@ -111,9 +111,19 @@ class ConnectMixin:
             raise ValueError("host and port was not specified and no sock specified")
         elif sock.type != socket.SOCK_STREAM:
             raise ValueError(f"A Stream Socket was expected, got {sock!r}")
-        transport, protocol = await self._begin_connection(
-            sock, protocol_factory, ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout
-        )
+        try:
+            transport, protocol = await self._begin_connection(
+                sock,
+                protocol_factory,
+                ssl,
+                server_hostname,
+                ssl_handshake_timeout,
+                ssl_shutdown_timeout,
+            )
+        except BaseException:
+            if host is not None or port is not None:
+                sock.close()  # ours; harmless where a transport has it
+            raise
         if self._debug:
             logger.debug("%r connected to %s:%r: (%r, %r)", sock, host, port, transport, protocol)
         return transport, protocol
@@ -132,6 +142,9 @@ class ConnectMixin:
         protocol = protocol_factory()
         waiter = self.create_future()
         if ssl:
+            timeouts = {"ssl_handshake_timeout": handshake}
+            if sys.version_info >= (3, 11):
+                timeouts["ssl_shutdown_timeout"] = shutdown
             transport = self._make_ssl_transport(
                 sock,
                 protocol,
@@ -139,8 +152,7 @@ class ConnectMixin:
                 waiter,
                 server_side=False,
                 server_hostname=server_hostname,
-                ssl_handshake_timeout=handshake,
-                ssl_shutdown_timeout=shutdown,
+                **timeouts,
             )
         else:
             transport = self._make_socket_transport(sock, protocol, waiter)

@@ -135,7 +135,8 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
             future.result()
             return
         warnings.warn(
-            f"The executor did not finish joining its threads within {timeout} seconds.",
+            # asyncio's text, letter by letter: programs filter warnings by it
+            f"The executor did not finishing joining its threads within {timeout} seconds.",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -96,8 +96,10 @@ class Server(asyncio.AbstractServer):
     def _start_serving(self) -> None:
         if self._serving:
             return
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
         self._serving = True
-        for sock in self._sockets or ():
+        for sock in self._sockets:
             sock.listen(self._backlog)
             self._loop._start_serving(
                 self._protocol_factory,

@@ -92,7 +92,7 @@ def test_handle_repr(loop):
 
 def test_timer_repr(loop):
     timer = loop.call_at(123, noop)
-    assert repr(timer).startswith("<TimerHandle when=123 ")
+    assert repr(timer).startswith(("<TimerHandle when=123 ", "<TimerHandle when=123.0 "))
     assert "noop(" in repr(timer)
     timer.cancel()
     assert repr(timer).startswith("<TimerHandle cancelled when=123")

@@ -29,7 +29,7 @@ import types
 import unittest
 import warnings
 from asyncio import events
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 PACKAGE = "test.test_asyncio"
@@ -165,14 +165,16 @@ _ASYNCIO_BASE = asyncio.BaseEventLoop
 
 
 class Follow:
-    """Stands in a module of ours for a global of one of asyncio's, also while that is patched."""
+    """Stands in a module of ours for a global of asyncio's modules, also while one is patched."""
 
-    def __init__(self, module: types.ModuleType, name: str) -> None:
-        self._follows = (module, name)
+    def __init__(self, name: str, modules: Sequence[types.ModuleType]) -> None:
+        self._follows = (name, vars(modules[0])[name], modules)
 
     def __getattr__(self, attribute: str) -> Any:
-        module, name = self._follows
-        return getattr(getattr(module, name), attribute)
+        name, original, modules = self._follows
+        current = (vars(module)[name] for module in modules)
+        patched = next((value for value in current if value is not original), original)
+        return getattr(patched, attribute)
 
 
 def follow_patches() -> None:
@@ -181,17 +183,20 @@ def follow_patches() -> None:
     Where a test replaces a module that asyncio's create_connection() calls, it is to replace it for
     our create_connection(), too: else the test would reach out into the net.
     """
+    base, unix = asyncio.base_events, asyncio.unix_events
     followed = {
-        "socket": asyncio.base_events,
-        "logger": asyncio.base_events,
-        "sys": asyncio.unix_events,
-        "signal": asyncio.unix_events,
+        "logger": (base, unix),
+        "os": (base, unix),
+        "signal": (unix,),
+        "socket": (base, unix),
+        "stat": (unix,),
+        "sys": (base, unix),
     }
     for module_name in ("uvolt.connect", "uvolt.loop", "uvolt.server", "uvolt._support"):
         namespace = vars(importlib.import_module(module_name))
-        for name, source in followed.items():
-            if namespace.get(name) is not None and namespace[name] is vars(source).get(name):
-                namespace[name] = Follow(source, name)
+        for name, sources in followed.items():
+            if namespace.get(name) is vars(sources[0])[name]:
+                namespace[name] = Follow(name, sources)
 
 
 class Reporter(unittest.TestResult):

@@ -1,0 +1,254 @@
+"""Runs benchmarks: peers interleaved in short rounds, then a table, JSON and charts.
+
+python benchmarks/run.py --quick                 what matters, about three minutes
+python benchmarks/run.py --full                  everything, with instructions and system calls
+python benchmarks/run.py CASE... [--peers a,b]   names, groups (micro) or patterns ('echo/*_1k_*')
+python benchmarks/run.py --list
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks import compile as compile_c  # noqa: E402
+from benchmarks import docs, drivers, instructions, peers, process, registry, report, results, stats  # noqa: E402  # noqa: E402
+from benchmarks.registry import Case  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent
+RESULTS = ROOT / "results"
+FAILURES = (process.ChildError, compile_c.CompileError, OSError)
+
+
+class Progress:
+    """A bar on standard error if that is a terminal, a line a case otherwise."""
+
+    def __init__(self, total: float, stream=sys.stderr) -> None:
+        self.total = max(total, 1e-9)
+        self.done = 0.0
+        self.stream = stream
+        self.live = stream.isatty()
+        self.begin = time.monotonic()
+        self.label = ""
+
+    def show(self, label: str, step: float = 0.0) -> None:
+        self.done += step
+        share = min(self.done / self.total, 1.0)
+        if self.live:
+            filled = round(24 * share)
+            bar = "#" * filled + "." * (24 - filled)
+            spent = time.monotonic() - self.begin
+            left = f"{spent / share - spent:4.0f} s left" if share > 0.02 else ""
+            self.stream.write(f"\r\x1b[K[{bar}] {share:4.0%}  {label:<34.34} {left}")
+        elif label != self.label:
+            self.stream.write(f"[{share:4.0%}] {label}\n")
+        self.label = label
+        self.stream.flush()
+
+    def clear(self) -> None:
+        if self.live:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+
+def chosen_peers(case: Case, wanted: Sequence[str] | None) -> list[str]:
+    """The peers of a case, the limit among them, that were asked for."""
+    able = [*case.peers, *([case.limit] if case.limit else [])]
+    return [peer for peer in able if wanted is None or peer in wanted]
+
+
+def run_case(
+    case: Case,
+    names: Sequence[str],
+    *,
+    rounds: int,
+    seconds: float,
+    tick=lambda peer, step: None,
+    python: str = sys.executable,
+) -> results.CaseResult:
+    """All rounds of all peers of one case. A peer that fails keeps its error and falls out."""
+    result = results.CaseResult(
+        case.name, case.unit, case.about, case.metric, case.limit, case.series, case.x
+    )
+    result.peers = {peer: results.PeerResult() for peer in names}
+    extras: dict[str, list[dict[str, float]]] = {peer: [] for peer in names}
+    running: dict[str, drivers.Driver] = {}
+    try:
+        for peer in names:
+            tick(peer, 0.0)
+            driver = running[peer] = drivers.driver(case, peer, python)
+            try:
+                driver.start()
+                driver.round(seconds)  # warm-up, and calibration of the operations in a round
+            except FAILURES as error:
+                result.peers[peer].error = str(error)
+                running.pop(peer).stop()
+        for number in range(rounds):
+            for peer in stats.order(list(running), number):
+                tick(peer, 0.0)
+                try:
+                    sample = running[peer].round(seconds)
+                except FAILURES as error:
+                    result.peers[peer] = results.PeerResult(error=str(error))
+                    running.pop(peer).stop()
+                    continue
+                kept = result.peers[peer]
+                kept.values.append(sample.value)
+                if sample.rate is not None:
+                    kept.rates.append(sample.rate)
+                extras[peer].append(sample.extra)
+            tick("", 1.0)
+    finally:
+        for driver in running.values():
+            driver.stop()
+    for peer in running:
+        for key in extras[peer][0] if extras[peer] else ():
+            result.peers[peer].extra[key] = stats.median([e[key] for e in extras[peer]])
+    return result
+
+
+def add_counts(case: Case, result: results.CaseResult, python: str, tick) -> None:
+    """Instructions and system calls beside the clock, for the peers that could do the case."""
+    if case.counted is None:
+        return
+    for peer, kept in result.peers.items():
+        tick(f"{peer}, counting", 0.0)
+        if kept.error or peer.startswith("aiofastnet"):
+            continue
+        counted = instructions.cost(instructions.Target(case, peer, python))
+        kept.instructions, kept.syscalls = counted.instructions, counted.syscalls
+        kept.syscall_names = counted.syscall_names
+
+
+def list_cases() -> str:
+    lines = []
+    for case in registry.CASES.values():
+        mark = "*" if case.quick else " "
+        lines.append(f"{mark} {case.name:32} {case.about} (one {case.unit})")
+        lines.append(f"  {'':32} {', '.join(chosen_peers(case, None))}")
+    lines.append("* part of --quick")
+    return "\n".join(lines)
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cases", nargs="*", metavar="CASE")
+    parser.add_argument("--quick", action="store_true", help="the default if no case is named")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--peers", help="comma-separated; C is the limit, a program in C")
+    parser.add_argument("--rounds", type=int, help="rounds of each peer (7; with --full 11)")
+    parser.add_argument("--seconds", type=float, help="length of a round (servers 0.3, others 0.1)")
+    parser.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--python", default=sys.executable, help="the interpreter under test")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="an earlier --json to compare")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="default benchmarks/results/...")
+    parser.add_argument("--docs", action="store_true", help="also write docs/performance.*")
+    parser.add_argument("--list", action="store_true", help="the cases, what they stand for")
+    args = parser.parse_args(argv)
+    if args.rounds is not None and args.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if args.seconds is not None and args.seconds <= 0:
+        parser.error("--seconds must be above 0")
+    return args
+
+
+def selection(args: argparse.Namespace) -> list[Case]:
+    if args.full:
+        return list(registry.CASES.values())
+    if args.cases:
+        return registry.select(args.cases)
+    return [case for case in registry.CASES.values() if case.quick]
+
+
+def round_seconds(case: Case, args: argparse.Namespace) -> float:
+    if args.seconds is not None:
+        return float(args.seconds)
+    return 0.3 if case.kind in ("echo", "http", "tls") else 0.1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    if args.list:
+        print(list_cases())
+        return 0
+    try:
+        cases = selection(args)
+        old = results.load(args.against) if args.against else None
+    except (KeyError, ValueError, OSError) as error:
+        print(f"run.py: {error.args[0] if error.args else error}", file=sys.stderr)
+        return 2
+    wanted = args.peers.split(",") if args.peers else None
+    rounds = args.rounds or (11 if args.full else 7)
+    counts = args.full if args.counts is None else args.counts
+    distributions = {peer.distribution for peer in peers.LOOPS.values()}
+    settings = {
+        "rounds": rounds,
+        "seconds": args.seconds or "0.3 (servers), 0.1 (others)",
+        "core of the process under test": process.server_cpu(),
+        "core of the load": process.client_cpu(),
+    }
+    run = results.new_run(settings, distributions)
+    if args.python != sys.executable:
+        run.versions["python under test"] = args.python
+    path = args.json or RESULTS / f"{run.when.replace(':', '').replace('+0000', '')}.json"
+    drivers.on_terminate()
+    progress = Progress(len(cases) * rounds)
+    try:
+        for case in cases:
+            names = chosen_peers(case, wanted)
+            if not names:
+                continue
+
+            def tick(peer: str, step: float, name: str = case.name) -> None:
+                progress.show(f"{name} {peer}" if progress.live else name, step)
+
+            tick("", 0.0)
+            result = run_case(
+                case,
+                names,
+                rounds=rounds,
+                seconds=round_seconds(case, args),
+                tick=tick,
+                python=args.python,
+            )
+            if counts:
+                add_counts(case, result, args.python, tick)
+            run.cases.append(result)
+            progress.clear()
+            print(report.case_table(result, old.case(case.name) if old else None), flush=True)
+            print(flush=True)
+            results.save(run, path)
+    except KeyboardInterrupt:
+        progress.clear()
+        print("interrupted; what was measured is kept", file=sys.stderr)
+        if run.cases:
+            print(f"results: {path}", file=sys.stderr)
+        return 130
+    progress.clear()
+    if old is not None:
+        moved = report.comparison(run, old)
+        print(f"moved beyond the noise since {old.when}:" + ("" if moved else " nothing"))
+        print("".join(f"  {line}\n" for line in moved))
+    if not run.cases:
+        print("run.py: none of the cases has such a peer", file=sys.stderr)
+        return 2
+    charts = docs.write_charts(run, path.with_suffix(""))
+    print(f"results: {path}")
+    print("charts:  " + ", ".join(str(chart) for chart in charts))
+    if args.docs:
+        results.save(run, docs.DOCS / "performance.json")
+        for written in docs.write(run, docs.DOCS):
+            print(f"written: {written}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
