@@ -239,6 +239,7 @@ def _scale() -> None:
                 limit=C_PEER,
                 metric="bytes",
                 mode="protocol",
+                size=1024,
                 connections=count,
                 series="scale/memory",
                 x=count,

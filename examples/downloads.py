@@ -1,4 +1,4 @@
-"""Downloads with asyncio.gather(), one of which fails: the error raised, or returned as a result."""
+"""Downloads with asyncio.gather(), one of which fails: the error raised, or among the results."""
 
 import asyncio
 

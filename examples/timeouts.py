@@ -1,4 +1,4 @@
-"""Not waiting for ever: asyncio.wait_for(), and asyncio.create_task() for work in the background."""
+"""Not waiting for ever: asyncio.wait_for(), and asyncio.create_task() for background work."""
 
 import asyncio
 

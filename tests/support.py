@@ -324,7 +324,9 @@ async def connected(
     try:
         yield transport, protocol, b
     finally:
-        transport.abort()
+        lost = getattr(protocol, "closed", None)
+        if lost is None or not lost.done():  # asyncio minds an abort after a close that had to flush
+            transport.abort()
         b.close()
         await settle()
 

@@ -171,6 +171,7 @@ loop_dealloc(PyObject *op)
         self->st->c_loops_alive--;
         loop_clear(op);
     }
+    Py_XDECREF(self->spare);
     free(self->ready.slots);
     free(self->due.slots);
     free(self->timers.slots);

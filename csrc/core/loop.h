@@ -76,6 +76,7 @@ struct LoopObject {
     char in_poll;           /* sleeping: other threads must wake us */
     char wake_sent;
     char debug;
+    PyObject *spare;        /* strong: bytes of the last read that nobody else has, or NULL */
     char *recv_buffer;      /* LOOP_RECV_SIZE, made on first use; one read at a time uses it */
     /* Attributes that asyncio's own Python code reads and writes; strong, NULL reads as None. */
     PyObject *thread_id;

@@ -88,7 +88,7 @@ def _as_main(name: str, alter_argv: bool) -> None:
 def _run_file(filename: str, namespace: dict[str, Any]) -> None:
     loader: Any = importlib.machinery.SourceFileLoader
     with io.open_code(filename) as file:
-        code: CodeType | None = pkgutil.read_code(file)  # type: ignore[attr-defined]
+        code: CodeType | None = pkgutil.read_code(file)
         if code is None:
             file.seek(0)
             source = file.read()

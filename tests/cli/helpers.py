@@ -34,7 +34,9 @@ def run(words: list[str], cwd: Path, *, stdin: str = "", **env: str) -> Outcome:
         errors="replace",
         timeout=TIMEOUT,
     )
-    return Outcome(done.returncode, ADDRESS.sub("0x0", done.stdout), ADDRESS.sub("0x0", done.stderr))
+    return Outcome(
+        done.returncode, ADDRESS.sub("0x0", done.stdout), ADDRESS.sub("0x0", done.stderr)
+    )
 
 
 def uvolt(words: list[str], cwd: Path, **env: str) -> Outcome:

@@ -1,4 +1,4 @@
-"""``uvolt run`` against python itself: the same program, the same output, error text and exit code."""
+"""``uvolt run`` against python itself: the same output, error text and exit code."""
 
 from __future__ import annotations
 
@@ -125,14 +125,14 @@ PROGRAMS = {
     "no hook": "import sys\nsys.excepthook = None\n1 / 0",
     "at exit": AT_EXIT,
     "unraisable": "class D:\n    def __del__(self): 1 / 0\nD()\nprint('on')",
-    "thread": "import threading\nt = threading.Thread(target=int, args=('x',))\nt.start(); t.join()",
-    "warning": "import warnings\nwarnings.warn('careful')\nwarnings.warn('old', DeprecationWarning)",
+    "thread": "import threading\nt = threading.Thread(target=int, args='x')\nt.start()\nt.join()",
+    "warning": "import warnings as w\nw.warn('careful')\nw.warn('old', DeprecationWarning)",
     "pickle": PICKLE,
     "processes": PROCESSES,
     "future flags": "def f(x: int) -> str: ...\nprint(f.__annotations__)",
     "encoding": "# coding: latin-1\nprint(ascii('\u00e9'))",
     "stdin": "import sys; print(repr(sys.stdin.read()))",
-    "traceback module": "import traceback\ntry:\n    1 / 0\nexcept Exception:\n    traceback.print_exc()",
+    "traceback module": "import traceback as t\ntry: 1 / 0\nexcept Exception: t.print_exc()",
 }
 
 
@@ -288,7 +288,9 @@ def test_the_loop_is_ours(options: list[str], tmp_path: Path) -> None:
 
 def test_error_inside_the_loop(tmp_path: Path) -> None:
     """The program's frames and asyncio's, none of the command line's."""
-    source = "import asyncio\nasync def main():\n    raise ValueError('deep')\nasyncio.run(main())\n"
+    source = (
+        "import asyncio\nasync def main():\n    raise ValueError('deep')\nasyncio.run(main())\n"
+    )
     (tmp_path / "p.py").write_text(source)
     done = uvolt(["run", "p.py"], tmp_path)
     expected = run(["p.py"], tmp_path)

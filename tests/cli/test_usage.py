@@ -22,7 +22,9 @@ def test_help(words: list[str], tmp_path: Path) -> None:
         assert f"\n    {command} " in done.out
 
 
-@pytest.mark.parametrize("words", [["run", "--help"], ["run", "-h"], ["demo", "-h"], ["info", "-h"]])
+@pytest.mark.parametrize(
+    "words", [["run", "--help"], ["run", "-h"], ["demo", "-h"], ["info", "-h"]]
+)
 def test_help_of_a_command(words: list[str], tmp_path: Path) -> None:
     done = uvolt(words, tmp_path)
     assert (done.code, done.err) == (0, "")

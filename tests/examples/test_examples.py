@@ -1,4 +1,4 @@
-"""Every example: on asyncio, by ``uvolt run``, and on the policy; the same output, nothing on stderr."""
+"""Every example on asyncio, by ``uvolt run`` and on the policy: the same output, no errors."""
 
 from __future__ import annotations
 

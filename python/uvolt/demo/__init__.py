@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .chart import Section
 
 __all__ = ("main",)
 
@@ -24,6 +29,9 @@ def main(svg: str | None, *, quick: bool = False) -> int:
             return 2
     try:
         return _demo(svg, quick)
+    except BrokenPipeError:  # `uvolt demo | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("uvolt demo: interrupted", file=sys.stderr)
         return 130
@@ -56,19 +64,20 @@ def _demo(svg: str | None, quick: bool) -> int:
     sections = chart.sections(results)
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     lines = [*table.lines(results, plain), *chart.draw(sections, width - 1, plain)]
-    lines += ["", f"The chart shows the last round on uvolt. {time.monotonic() - began:.1f} s in all."]
+    spent = time.monotonic() - began
+    lines += ["", f"The chart shows the last round on uvolt. All took {spent:.1f} s."]
     print("\n".join(lines))
     if svg is not None:
-        _write_svg(svg, sections, [f"{versions}, {python}", *table.notes(results)[-1:]])
+        _write_svg(svg, sections, [f"{versions}, {python}", table.SHORT])
         print(f"The chart is in {svg}")
     return 0
 
 
-def _write_svg(path: str, sections: Sequence[object], notes: Sequence[str]) -> None:
+def _write_svg(path: str, sections: Sequence[Section], notes: Sequence[str]) -> None:
     from .svg import picture
 
-    title = "One after another, and with gather: when each task ran on uvolt"
-    Path(path).write_text(picture(sections, title, notes), encoding="utf-8")  # type: ignore[arg-type]
+    title = "When each task ran: one after another, and with gather"
+    Path(path).write_text(picture(sections, title, notes), encoding="utf-8")
 
 
 def raise_descriptor_limit(wanted: int = 2048) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .measure import LOOPS, WAYS, Result
+from .jobs import WAYS
+from .measure import LOOPS, Result
 from .trace import Span
 
 MOST_ROWS = 8  # more tasks than this share rows
@@ -45,20 +46,20 @@ def sections(results: Sequence[Result]) -> list[Section]:
     chart = []
     for result in results:
         groups = []
-        for kind, way in enumerate(WAYS):
+        for way in result.job.ways:
             if result.job.waits:
                 rows = _rows(result.traces[way].spans)
             else:
                 medians = {loop: result.median(way, loop) for loop in LOOPS}
                 rows = [Row(name, [Span(name, 0, end)]) for name, end in medians.items()]
-            groups.append(Group(way, kind, rows))
-        title = result.job.title + ("" if result.job.waits else ": median of the whole job")
+            groups.append(Group(way, WAYS.index(way), rows))
+        title = result.job.title + ("" if result.job.waits else ", until all are answered: median")
         chart.append(Section(title, groups))
     return chart
 
 
 def _rows(spans: Sequence[Span]) -> list[Row]:
-    """A row for each task in order of start; where there are many, tasks follow each other in a row."""
+    """A row for each task in order of start; where there are many, several share a row."""
     spans = sorted(spans, key=lambda span: span.start)
     if len(spans) <= MOST_ROWS:
         return [Row(span.name, [span]) for span in spans]

@@ -1,4 +1,4 @@
-"""The jobs of the demo. Each is done twice: one task after another, and all with gather.
+"""The jobs of the demo. Most are done twice: one task after another, and all with gather.
 
 A job is a coroutine function (server's URL, together or not) that returns the trace of its run, and
 raises if what it computed is wrong.
@@ -7,14 +7,14 @@ raises if what it computed is wrong.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from . import client
 from .trace import Trace
 
-_T = TypeVar("_T")
+WAYS = ("one after another", "gather")
 
 ROWS = {"customers": (0.10, 125_000), "orders": (0.15, 892_000), "products": (0.05, 12_000)}
 TOTAL = 1_029_000
@@ -33,8 +33,12 @@ class Job:
     title: str
     run: Callable[[str, bool], Awaitable[Trace]]
     rounds: int
-    waits: bool = True  # mostly for others; otherwise it keeps the processor busy
-    operations: int = 0  # for those that do
+    ways: Sequence[str] = WAYS
+    operations: int = 0  # of a job that keeps the processor busy; the others wait
+
+    @property
+    def waits(self) -> bool:
+        return not self.operations
 
 
 def expect(condition: bool, what: str) -> None:
@@ -120,7 +124,7 @@ async def downloads(url: str, together: bool) -> Trace:
 
 
 def requests(count: int) -> Callable[[str, bool], Awaitable[Trace]]:
-    """Many small requests that are answered at once: here the processor is what counts."""
+    """Many small requests, each on a connection of its own: here the processor is what counts."""
 
     async def run(url: str, together: bool) -> Trace:
         async with client.connect(url) as get:
@@ -142,5 +146,5 @@ def make(quick: bool) -> list[Job]:
         Job("four API calls", api_calls, rounds),
         Job(f"{BATCHES} batches, {AT_ONCE} at a time", batches, rounds),
         Job("four downloads, one fails", downloads, rounds),
-        Job(f"{count} HTTP requests", requests(count), 2 * rounds - 1, False, count),
+        Job(f"{count} HTTP requests at once", requests(count), 3 * rounds, WAYS[1:], count),
     ]

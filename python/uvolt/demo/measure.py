@@ -19,7 +19,6 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
     "uvolt": uvolt.new_event_loop,
 }
-WAYS = ("one after another", "gather")
 
 
 @dataclass
@@ -50,7 +49,7 @@ def measure(jobs: list[Job], url: str, progress: Progress) -> list[Result]:
         result = Result(job)
         for number in range(job.rounds):
             loops = list(LOOPS) if number % 2 == 0 else list(reversed(LOOPS))
-            for way in WAYS:
+            for way in job.ways:
                 for loop in loops:
                     _run(result, way, loop, url)
                     progress.step()
@@ -60,7 +59,7 @@ def measure(jobs: list[Job], url: str, progress: Progress) -> list[Result]:
 
 def runs(jobs: list[Job]) -> int:
     """How many steps measure() makes."""
-    return sum(job.rounds for job in jobs) * len(LOOPS) * len(WAYS)
+    return sum(job.rounds * len(job.ways) for job in jobs) * len(LOOPS)
 
 
 def _run(result: Result, way: str, loop: str, url: str) -> None:

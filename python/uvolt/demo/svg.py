@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from .chart import Group, Section, milliseconds
-from .measure import WAYS
+from .jobs import WAYS
 from .trace import Span
 
 WIDTH = 960
@@ -20,7 +20,8 @@ GAP = 44  # between jobs, for the next title
 COLORS = ("#d98a2b", "#2f6fb5")  # of the ways
 FAILED = "#c0392b"
 STYLE = """
-  text { font-family: system-ui, "DejaVu Sans", Helvetica, Arial, sans-serif; font-size: 13px; fill: #222 }
+  text { font-family: system-ui, "DejaVu Sans", Helvetica, Arial, sans-serif }
+  text { font-size: 13px; fill: #222 }
   .title { font-size: 20px; font-weight: 600 }
   .job { font-size: 15px; font-weight: 600 }
   .quiet { fill: #666; font-size: 12px }

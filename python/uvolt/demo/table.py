@@ -4,53 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import client
 from .chart import milliseconds
-from .measure import WAYS, Result
+from .jobs import WAYS
+from .measure import Result
 
-COLUMNS = "  {:<28}{:<19}{:>11}{:>11}{:>9}{:>10}"
+SHORT = "Waiting does not get shorter by a faster loop: jobs that wait gain by waiting together."
+COLUMNS = "  {:<29}{:<19}{:>9}{:>9}{:>9}{:>9}"
 
 
 def lines(results: Sequence[Result], plain: bool) -> list[str]:
     """The table, with what has to be said about it."""
     rule = "  " + ("-" if plain else "─") * (len(COLUMNS.format(*[""] * 6)) - 2)
-    head = COLUMNS.format("median of", "way", "asyncio", "uvolt", "ratio", "gather")
+    head = COLUMNS.format("median", "", "asyncio", "uvolt", "ratio", "gather")
     text = ["", head, rule]
     for result in results:
-        label = f"{result.job.title} ({result.job.rounds}x)"
-        for way in WAYS:
+        label = result.job.title
+        for way in result.job.ways:
             times = [result.median(way, loop) for loop in ("asyncio", "uvolt")]
             ratio = f"{times[0] / times[1]:.2f} x"
-            gain = result.median(WAYS[0], "uvolt") / times[1]
             cells = [milliseconds(seconds) for seconds in times]
-            shorter = f"{gain:.1f} x" if way == "gather" else ""
-            text.append(COLUMNS.format(label, way, *cells, ratio, shorter))
+            gain = ""
+            if way != result.job.ways[0]:
+                gain = f"{result.median(WAYS[0], 'uvolt') / times[1]:.1f} x"
+            text.append(COLUMNS.format(label, way, *cells, ratio, gain))
             label = ""
     return [*text, rule, *[f"  {note}" for note in notes(results)]]
 
 
 def notes(results: Sequence[Result]) -> list[str]:
-    """How to read the numbers; the last line is about the processor."""
+    """How to read the numbers, and the processor's part."""
+    rounds = {result.job.waits: result.job.rounds for result in results}
     said = [
-        "ratio: asyncio / uvolt, above 1 uvolt is faster; gather: one after another / gather, on uvolt",
-        "Jobs that wait for others do not get faster by a faster loop; they do by waiting together.",
+        f"Medians of {rounds[True]} rounds, of {rounds[False]} for the last job; loops took turns.",
+        "ratio: asyncio / uvolt, above 1 uvolt is faster. gather: what it gains, on uvolt.",
+        SHORT,
     ]
-    for result in results:
-        if not result.job.waits:
-            way = WAYS[-1]
-            each = [result.cpu_each(way, loop) * 1e6 for loop in ("asyncio", "uvolt")]
-            said.append(
-                f"{result.job.title} with gather, processor time of the client per request: "
-                f"asyncio {each[0]:.0f} us, uvolt {each[1]:.0f} us"
-            )
-            said.append(best(result))
-    return said
+    return [*said, *[busy(result) for result in results if not result.job.waits]]
 
 
-def best(result: Result) -> str:
-    """The best round of a job, as a rate."""
-    rates = [result.job.operations / result.best(WAYS[-1], loop) for loop in ("asyncio", "uvolt")]
+def busy(result: Result) -> str:
+    """A job that keeps the processor busy: what an operation costs."""
+    way = result.job.ways[-1]
+    each = [result.cpu_each(way, loop) * 1e6 for loop in ("asyncio", "uvolt")]
+    rate = [result.job.operations / result.best(way, loop) for loop in ("asyncio", "uvolt")]
     return (
-        f"best round: {rates[0]:,.0f} requests a second on asyncio, {rates[1]:,.0f} on uvolt "
-        f"({client.description()})"
+        f"{result.job.title}: processor time of the client {each[0]:.0f} us a request on asyncio,\n"
+        f"  {each[1]:.0f} us on uvolt; best round {rate[0]:,.0f} a second on asyncio, "
+        f"{rate[1]:,.0f} on uvolt."
     )
