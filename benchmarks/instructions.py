@@ -153,6 +153,11 @@ def count_syscalls(target: Target) -> dict[str, float]:
     }
 
 
+def need(tool: str) -> None:
+    if not shutil.which(tool):
+        raise process.ChildError(f"{tool} is not installed")
+
+
 def cost(
     target: Target,
     *,
@@ -162,19 +167,23 @@ def cost(
 ) -> Cost:
     """Both counts of one case on one peer. What is missing is said in `error`, never raised."""
     result = Cost()
-    try:
-        if instructions:
-            if not shutil.which("valgrind"):
-                raise process.ChildError("valgrind is not installed")
+    failures = (process.ChildError, compile_c.CompileError, subprocess.TimeoutExpired)
+    errors = []
+    if instructions:
+        try:
+            need("valgrind")
             result.instructions = count_instructions(target, profiles)
-        if syscalls:
-            if not shutil.which("strace"):
-                raise process.ChildError("strace is not installed")
+        except failures as error:
+            errors.append(str(error))
+    if syscalls:
+        try:
+            need("strace")
             names = count_syscalls(target)
             result.syscalls = sum(names.values())
             result.syscall_names = {k: round(v, 4) for k, v in names.items() if abs(v) >= 0.005}
-    except (process.ChildError, compile_c.CompileError, subprocess.TimeoutExpired) as error:
-        result.error = str(error)
+        except failures as error:
+            errors.append(str(error))
+    result.error = "; ".join(dict.fromkeys(errors))
     return result
 
 

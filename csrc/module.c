@@ -50,8 +50,6 @@ module_counters(PyObject *module, PyObject *Py_UNUSED(unused))
     return dict;
 }
 
-#define FAST(f) ((PyCFunction)(void (*)(void))(f))
-
 static PyMethodDef module_methods[] = {
     {"counters", module_counters, METH_NOARGS,
      "counters($module, /)\n--\n\n"

@@ -17,6 +17,9 @@
 /* The struct of `type` whose `member` is at `ptr`. */
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 
+/* A METH_FASTCALL function as the table of methods wants it. */
+#define FAST(f) ((PyCFunction)(void (*)(void))(f))
+
 /* Free lists hide use-after-free from the sanitizers, so such builds go without them. */
 #if defined(UVOLT_NO_POOLS) || defined(__SANITIZE_ADDRESS__)
 #define UVOLT_POOL_MAX 0

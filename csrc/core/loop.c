@@ -260,8 +260,6 @@ loop_queue_sizes(PyObject *op, PyObject *Py_UNUSED(unused))
 
 /* ---- the type ------------------------------------------------------------------------------ */
 
-#define FAST(f) ((PyCFunction)(void (*)(void))(f))
-
 static PyMethodDef loop_methods[] = {
     {"call_soon", FAST(loop_call_soon_method), METH_FASTCALL | METH_KEYWORDS,
      "call_soon($self, callback, *args, context=None)\n--\n\n"

@@ -28,14 +28,11 @@ typedef struct ListenerObject {
 
 /* ---- one connection ------------------------------------------------------------------------ */
 
+/* asyncio tells in debug mode only; a factory that fails is a bug that nobody should have to guess. */
 static COLD void
 report_failed(ListenerObject *self)
 {
-    if (self->loop->debug || uvolt_error_is_fatal()) { /* asyncio is silent otherwise */
-        loop_error(self->loop, "Error on transport creation for incoming connection", NULL, NULL);
-        return;
-    }
-    PyErr_Clear();
+    loop_error(self->loop, "Error on transport creation for incoming connection", NULL, NULL);
 }
 
 /* A protocol and a transport for fd, which is taken. In the listener's context. */

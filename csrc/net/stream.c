@@ -566,9 +566,10 @@ stream_get_protocol(PyObject *op, PyObject *Py_UNUSED(unused))
 }
 
 static PyObject *
-stream_set_protocol_method(PyObject *op, PyObject *protocol)
+stream_set_protocol_method(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    if (stream_set_protocol((StreamObject *)op, protocol) < 0) {
+    PyObject *protocol = uvolt_args_one("set_protocol", "protocol", args, nargs, kwnames);
+    if (protocol == NULL || stream_set_protocol((StreamObject *)op, protocol) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -675,18 +676,26 @@ static PyObject *
 stream_get_extra_info(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
-    PyObject *fallback = nargs > 1 ? args[1] : Py_None;
-    if (nkw == 1 && nargs == 1
-        && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "default") == 0) {
-        fallback = args[1];
+    PyObject *name = nargs > 0 ? args[0] : NULL, *fallback = nargs > 1 ? args[1] : NULL;
+    for (Py_ssize_t i = 0; i < nkw; i++) {
+        PyObject *kw = PyTuple_GET_ITEM(kwnames, i);
+        if (name == NULL && PyUnicode_CompareWithASCIIString(kw, "name") == 0) {
+            name = args[nargs + i];
+        }
+        else if (fallback == NULL && PyUnicode_CompareWithASCIIString(kw, "default") == 0) {
+            fallback = args[nargs + i];
+        }
+        else {
+            nargs = 3;
+        }
     }
-    else if (nargs < 1 || nargs > 2 || nkw > 0) {
-        PyErr_SetString(PyExc_TypeError, "get_extra_info(name, default=None)");
+    if (name == NULL || nargs > 2) {
+        PyErr_SetString(PyExc_TypeError, "get_extra_info() takes name and default=None");
         return NULL;
     }
-    PyObject *value = extra_value((StreamObject *)op, args[0]);
+    PyObject *value = extra_value((StreamObject *)op, name);
     if (value == NULL && !PyErr_Occurred()) {
-        value = Py_NewRef(fallback);
+        value = Py_NewRef(fallback != NULL ? fallback : Py_None);
     }
     return value;
 }
@@ -763,13 +772,11 @@ stream_get_sendfile_mode(PyObject *op, void *Py_UNUSED(closure))
     return PyObject_GetAttrString(((StreamObject *)op)->loop->st->support, "SENDFILE_MODE");
 }
 
-#define FAST(f) ((PyCFunction)(void (*)(void))(f))
-
 static PyMethodDef stream_methods[] = {
-    {"write", stream_write, METH_O,
-     "write($self, data, /)\n--\n\nSend data, or queue what the socket does not take. Never blocks."},
-    {"writelines", stream_writelines, METH_O,
-     "writelines($self, list_of_data, /)\n--\n\nwrite() for several buffers, in one system call."},
+    {"write", FAST(stream_write), METH_FASTCALL | METH_KEYWORDS,
+     "write($self, data)\n--\n\nSend data, or queue what the socket does not take. Never blocks."},
+    {"writelines", FAST(stream_writelines), METH_FASTCALL | METH_KEYWORDS,
+     "writelines($self, list_of_data)\n--\n\nwrite() for several buffers, in one system call."},
     {"write_eof", stream_write_eof, METH_NOARGS,
      "write_eof($self, /)\n--\n\nClose the write end after flushing."},
     {"can_write_eof", stream_can_write_eof, METH_NOARGS, "can_write_eof($self, /)\n--\n\nTrue."},
@@ -787,10 +794,10 @@ static PyMethodDef stream_methods[] = {
      "resume_reading($self, /)\n--\n\nDeliver data again."},
     {"get_protocol", stream_get_protocol, METH_NOARGS,
      "get_protocol($self, /)\n--\n\nThe protocol, None after connection_lost."},
-    {"set_protocol", stream_set_protocol_method, METH_O,
-     "set_protocol($self, protocol, /)\n--\n\nThe next bytes go to this protocol."},
+    {"set_protocol", FAST(stream_set_protocol_method), METH_FASTCALL | METH_KEYWORDS,
+     "set_protocol($self, protocol)\n--\n\nThe next bytes go to this protocol."},
     {"get_extra_info", FAST(stream_get_extra_info), METH_FASTCALL | METH_KEYWORDS,
-     "get_extra_info($self, name, /, default=None)\n--\n\n"
+     "get_extra_info($self, name, default=None)\n--\n\n"
      "'socket', 'sockname', 'peername', or what else is known of the connection."},
     {"get_write_buffer_size", stream_get_write_buffer_size, METH_NOARGS,
      "get_write_buffer_size($self, /)\n--\n\nBytes that wait to be sent."},

@@ -91,8 +91,8 @@ PyObject *stream_pause_reading(PyObject *, PyObject *);
 PyObject *stream_resume_reading(PyObject *, PyObject *);
 
 /* ---- stream_write.c */
-PyObject *stream_write(PyObject *, PyObject *);
-PyObject *stream_writelines(PyObject *, PyObject *);
+PyObject *stream_write(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *stream_writelines(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *stream_write_eof(PyObject *, PyObject *);
 size_t stream_pending(const StreamObject *s); /* bytes accepted by write() and not sent */
 void stream_drop_queue(StreamObject *s);

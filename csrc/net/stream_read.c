@@ -125,6 +125,24 @@ buffer_failed(StreamObject *s)
     stream_fatal(s, "Fatal error: protocol.get_buffer() call failed.");
 }
 
+/* An empty buffer has its own error, also where it is empty and read-only. */
+static COLD void
+explain_refusal(PyObject *obj)
+{
+    PyObject *refused = PyErr_GetRaisedException();
+    if (PyObject_Size(obj) == 0) {
+        Py_XDECREF(refused);
+        PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
+        return;
+    }
+    PyErr_Clear();
+    if (refused == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
+        return;
+    }
+    PyErr_SetRaisedException(refused);
+}
+
 static void
 buffered_alloc(StreamObject *s, uv_buf_t *buf)
 {
@@ -138,15 +156,17 @@ buffered_alloc(StreamObject *s, uv_buf_t *buf)
         return;
     }
     int rc = PyObject_GetBuffer(obj, &s->view, PyBUF_WRITABLE);
-    Py_DECREF(obj);
     if (rc < 0) {
         s->view.obj = NULL;
-        buffer_failed(s);
-        return;
+        explain_refusal(obj);
     }
-    if (s->view.len == 0) {
+    else if (s->view.len == 0) {
         PyBuffer_Release(&s->view);
-        PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
+        explain_refusal(obj);
+        rc = -1;
+    }
+    Py_DECREF(obj);
+    if (rc < 0) {
         buffer_failed(s);
         return;
     }
@@ -282,6 +302,20 @@ stock_data(StreamObject *s, const char *base, Py_ssize_t n)
 
 static const stream_sink stock_sink = {plain_alloc, stock_data};
 
+/* A stock StreamReader whose feed_data nobody replaced, on the class or on the instance. */
+static int
+feeds_itself(core_state *st, PyObject *reader)
+{
+    PyObject *feed_data;
+    if ((PyObject *)Py_TYPE(reader) != st->StreamReader
+        || PyObject_GetOptionalAttr(reader, st->n_feed_data, &feed_data) <= 0) {
+        return 0;
+    }
+    int own = PyMethod_Check(feed_data) && PyMethod_GET_FUNCTION(feed_data) == st->stock_feed;
+    Py_DECREF(feed_data);
+    return own;
+}
+
 /* Is this asyncio's own pair of StreamReaderProtocol and StreamReader, with nothing replaced? Then the
  * weak reference that the protocol has to its reader (new reference). Py_None if not, NULL on error. */
 static PyObject *
@@ -296,16 +330,11 @@ stock_reader(StreamObject *s)
     attr = PyObject_GetAttr(st->StreamReaderProtocol, st->n_data_received);
     stock = attr == st->stock_receive;
     Py_XDECREF(attr);
-    if (stock) {
-        attr = PyObject_GetAttr(st->StreamReader, st->n_feed_data);
-        stock = attr == st->stock_feed;
-        Py_XDECREF(attr);
-    }
     if (!stock || PyObject_GetOptionalAttr(s->protocol, st->n__stream_reader_wr, &ref) <= 0) {
         goto plain;
     }
     if (PyWeakref_Check(ref) && PyWeakref_GetRef(ref, &reader) > 0) {
-        stock = (PyObject *)Py_TYPE(reader) == st->StreamReader;
+        stock = feeds_itself(st, reader);
         Py_DECREF(reader);
         if (stock) {
             return ref;

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include "net/stream.h"
+#include "runtime/args.h"
 
 #define LOST_WRITES_BEFORE_WARNING 5 /* asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES */
 #define IOV_BATCH 64
@@ -18,7 +19,7 @@ size_t
 stream_pending(const StreamObject *s)
 {
     size_t n = s->waiting_bytes;
-    if (s->writing && s->uv_live) {
+    if (s->writing && s->uv_live && !s->conn_lost) { /* what is lost is not pending */
         n += uv_stream_get_write_queue_size((const uv_stream_t *)&s->uv);
     }
     return n;
@@ -434,9 +435,13 @@ write_buffer(StreamObject *s, PyObject *data)
 }
 
 PyObject *
-stream_write(PyObject *op, PyObject *data)
+stream_write(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     StreamObject *self = (StreamObject *)op;
+    PyObject *data = uvolt_args_one("write", "data", args, nargs, kwnames);
+    if (UNLIKELY(data == NULL)) {
+        return NULL;
+    }
     int exact = PyBytes_CheckExact(data);
     if (UNLIKELY(!exact && !PyBytes_Check(data) && !PyByteArray_Check(data)
                  && !PyMemoryView_Check(data))) {
@@ -495,9 +500,13 @@ enqueue_all(StreamObject *s, PyObject *seq)
 }
 
 PyObject *
-stream_writelines(PyObject *op, PyObject *list)
+stream_writelines(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     StreamObject *self = (StreamObject *)op;
+    PyObject *list = uvolt_args_one("writelines", "list_of_data", args, nargs, kwnames);
+    if (list == NULL) {
+        return NULL;
+    }
     int may = may_write(self, "writelines");
     if (may <= 0) {
         return may < 0 ? NULL : Py_NewRef(Py_None);

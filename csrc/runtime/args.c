@@ -100,6 +100,36 @@ uvolt_args_call(core_state *st, const char *method, const char *const *names, Py
     return 0;
 }
 
+PyObject *
+uvolt_args_one(const char *method, const char *name, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
+{
+    Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
+    if (LIKELY(nargs == 1 && nkw == 0)) {
+        return args[0];
+    }
+    if (nargs > 1) {
+        PyErr_Format(PyExc_TypeError, "%s() takes 1 positional argument but %zd were given", method,
+                     nargs);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < nkw; i++) {
+        PyObject *kw = PyTuple_GET_ITEM(kwnames, i);
+        if (PyUnicode_CompareWithASCIIString(kw, name) != 0) {
+            unexpected(method, kw);
+            return NULL;
+        }
+        if (nargs == 1) {
+            PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", method,
+                         name);
+            return NULL;
+        }
+        return args[nargs + i];
+    }
+    missing(method, name);
+    return NULL;
+}
+
 int
 uvolt_args_fd(PyObject *fileobj)
 {

@@ -19,6 +19,11 @@ typedef struct call_args {
 int uvolt_args_call(core_state *st, const char *method, const char *const *names, Py_ssize_t nreq,
                     PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, call_args *out);
 
+/* The only argument of a method that takes one, by position or by `name`. Borrowed, or NULL with
+ * TypeError. */
+PyObject *uvolt_args_one(const char *method, const char *name, PyObject *const *args,
+                         Py_ssize_t nargs, PyObject *kwnames);
+
 /* A descriptor from an int or an object with fileno(). -1 with TypeError or ValueError. */
 int uvolt_args_fd(PyObject *fileobj);
 

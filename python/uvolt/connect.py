@@ -6,14 +6,15 @@ Follows RFC 8305 (happy eyeballs) and asyncio's documentation of create_connecti
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import itertools
 import socket
 import sys
-from asyncio import base_events, staggered
+from asyncio import base_events
 from asyncio.log import logger
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 AddrInfo = tuple[Any, Any, int, str, Any]
@@ -56,6 +57,49 @@ def check_ssl_arguments(
         raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
     if shutdown is not None:
         raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
+
+
+async def race(
+    attempts: Iterable[Callable[[], Coroutine[Any, Any, socket.socket]]], delay: float
+) -> socket.socket | None:
+    """The socket of the first attempt that succeeds, None if all fail (RFC 8305, section 5).
+
+    Each attempt begins when the one before has failed, or after delay seconds. Whatever happens, the
+    others are cancelled and no socket but the winner's is left open.
+    """
+    tasks: list[asyncio.Task[socket.socket]] = []
+    winner: asyncio.Task[socket.socket] | None = None
+    waiting = iter(attempts)
+    more = True
+    try:
+        while winner is None:
+            attempt = next(waiting, None) if more else None
+            more = attempt is not None
+            if attempt is not None:
+                tasks.append(asyncio.ensure_future(attempt()))
+            running = [task for task in tasks if not task.done()]
+            if not running and not more:
+                break
+            done, _ = await asyncio.wait(
+                running, timeout=delay if more else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    winner = task
+                elif not isinstance(error, OSError):
+                    raise error
+    except BaseException:
+        winner = None
+        raise
+    finally:
+        losers = [task for task in tasks if task is not winner]
+        for task in losers:
+            task.cancel()
+        for result in await asyncio.gather(*losers, return_exceptions=True):
+            if isinstance(result, socket.socket):
+                result.close()
+    return None if winner is None else winner.result()
 
 
 class ConnectMixin:
@@ -193,7 +237,7 @@ class ConnectMixin:
                 functools.partial(self._connect_address, errors, info, local_infos)
                 for info in infos
             )
-            sock, _, _ = await staggered.staggered_race(attempts, delay, loop=self)
+            sock = await race(attempts, delay)
         if sock is None:
             try:
                 raise connect_error(errors, all_errors)

@@ -111,6 +111,14 @@ class Server(asyncio.AbstractServer):
                 self._ssl_shutdown_timeout,
             )
 
+    async def _begin(self) -> None:
+        """The end of create_server(): as asyncio, one turn for the others. Cancelled: closed."""
+        try:
+            await self.start_serving()
+        except BaseException:
+            self.close()
+            raise
+
     async def start_serving(self) -> None:
         """Accept connections from now on. No effect if it does already."""
         self._start_serving()
@@ -256,8 +264,7 @@ class ServerMixin:
             ssl_shutdown_timeout,
         )
         if start_serving:
-            server._start_serving()
-            await asyncio.sleep(0)  # as asyncio: a client task created before gets its turn
+            await server._begin()
         if self._debug:
             logger.info("%r is serving", server)
         return server
@@ -308,8 +315,7 @@ class ServerMixin:
             ssl_shutdown_timeout,
         )
         if start_serving:
-            server._start_serving()
-            await asyncio.sleep(0)
+            await server._begin()
         return server
 
     async def _resolve_hosts(self: Any, host: Any, port: Any, family: int, flags: int) -> list[Any]:
