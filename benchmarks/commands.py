@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import compile as compile_c
@@ -82,10 +85,49 @@ def server(case: Case, peer: str, python: str = sys.executable) -> list[str]:
 def load(case: Case) -> list[str]:
     """The load in C for a server, without port and duration."""
     command = [compile_c.program("echo_load"), "-c", str(case.connections)]
+    if case.kind == "client":
+        request = REQUEST.replace(b"GET / ", b"GET /json ")
+        churn = ["-C"] if case.function == "session" else []
+        return [*command, *churn, "-q", scratch("request.json", request)]
     if case.kind == "http":
         return [*command, "-q", scratch("request", REQUEST)]
     command += ["-s", str(case.size)]
     return [*command, "-i", str(case.idle)] if case.idle else command
+
+
+def client(case: Case, peer: str, url: str, python: str = sys.executable) -> list[str]:
+    """The HTTP client under test."""
+    script = str(ROOT / "clients.py")
+    command = [python, script, case.function, "--client", peer, "--url", url]
+    return [*command, "--concurrency", str(case.connections)]
+
+
+def _json_response(value: object, encoding: str = "") -> bytes:
+    content = json.dumps(value).encode()
+    lines = ["HTTP/1.1 200 OK", "Content-Type: application/json; charset=utf-8", "Server: bench"]
+    if encoding:
+        content = gzip.compress(content, mtime=0)
+        lines.append(f"Content-Encoding: {encoding}")
+    lines.append(f"Content-Length: {len(content)}")
+    return "\r\n".join([*lines, "\r\n"]).encode() + content
+
+
+def client_server(case: Case, python: str = sys.executable) -> list[str]:
+    """The server that an HTTP client is measured against: in C, but for TLS."""
+    if case.function == "https":
+        loop = next((name for name in ("uvloop", "uvolt") if find_spec(name)), "asyncio")
+        script = str(ROOT / "servers" / "web.py")
+        return [python, script, "--loop", loop, "--mode", "tls", "--certificate", certificate()]
+    item = {"id": 1, "name": "a customer", "tags": ["a", "b"], "total": 12.5}
+    many = {"ok": True, "items": [item | {"id": i} for i in range(290)]}
+    routes = {
+        "json": _json_response({"ok": True, "id": 7, "name": "a customer", "total": 125000}),
+        "gzip": _json_response(many, "gzip"),
+        "post": _json_response({"ok": True}),
+        "big": _response(1 << 20),
+    }
+    files = [f"/{name}={scratch(f'client.{name}', data)}" for name, data in routes.items()]
+    return [compile_c.program("http_server_uv"), *files]
 
 
 def wrk(case: Case, port: int, seconds: int) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import commands, process
 from benchmarks.process import ChildError
-from benchmarks.registry import Case
+from benchmarks.registry import C_PEER, Case
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,39 @@ def parse_wrk(output: str, errors: str, cpu_seconds: float) -> Sample:
     return Sample(cpu_seconds * 1e9 / n, float(rate.group(1)), extra)
 
 
+class ClientDriver(WorkerDriver):
+    """client: an HTTP client in a worker process, against a server in C on the other core."""
+
+    server: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        argv = commands.client_server(self.case, self.python)
+        self.server = process.start(argv, cpu=process.client_cpu())
+        port = process.read_json(self.server, 60.0)["port"]
+        if self.peer == C_PEER:
+            self.load = [*commands.load(self.case), "-p", str(port)]
+            return
+        scheme = "https" if self.case.function == "https" else "http"
+        url = f"{scheme}://127.0.0.1:{port}"
+        argv = commands.client(self.case, self.peer, url, self.python)
+        self._open(argv, stdin=subprocess.PIPE)
+        self.count = self.case.batch
+        self._perform()
+
+    def round(self, seconds: float) -> Sample:
+        if self.peer != C_PEER:
+            return super().round(seconds)
+        argv = [*self.load, "-t", f"{seconds:g}", "-w", f"{seconds / 2:g}"]
+        answer = process.run_json(argv, cpu=process.server_cpu())
+        return Sample(answer["own_cpu_ns"] / answer["requests"], answer["rate"])
+
+    def stop(self) -> None:
+        super().stop()
+        if self.server is not None:
+            process.kill(self.server)
+            self.server = None
+
+
 class MemoryDriver(Driver):
     """memory: a fresh server each round, its memory before and beside so many connections."""
 
@@ -211,6 +244,7 @@ DRIVERS: dict[str, type[Driver]] = {
     "echo": LoadDriver,
     "http": LoadDriver,
     "tls": TlsDriver,
+    "client": ClientDriver,
     "memory": MemoryDriver,
     "start": StartDriver,
 }

@@ -126,7 +126,22 @@ class Target:
         if case.kind in ("echo", "http"):
             drive = [*commands.load(case), "-m", str(operations)]
             return _run_server([*wrap, *commands.server(case, self.peer, self.python)], drive)
+        if case.kind == "client":
+            return self._run_client(wrap, operations)
         raise process.ChildError("no fixed number of operations in this case")
+
+    def _run_client(self, wrap: Sequence[str], operations: int) -> str:
+        case = self.case
+        server = process.start(commands.client_server(case, self.python), cpu=process.client_cpu())
+        try:
+            port = process.read_json(server, 60.0)["port"]
+            if self.peer == registry.C_PEER:
+                argv = [*commands.load(case), "-p", str(port), "-m", str(operations)]
+                return _run_program([*wrap, *argv])
+            argv = commands.client(case, self.peer, f"http://127.0.0.1:{port}", self.python)
+            return _run_program([*wrap, *argv, "--n", str(operations)])
+        finally:
+            process.kill(server)
 
 
 def count_instructions(target: Target, profiles: Path | None = None) -> float:

@@ -191,6 +191,41 @@ def _http() -> None:
             )
 
 
+CLIENT_PEERS = (
+    *("uvolt", "aiohttp", "aiohttp+uvloop", "aiohttp+uvolt", "httpx", "pyreqwest", "wreq"),
+    *("primp", "curl_cffi", "niquests", "aiosonic", "aiosonic+uvloop", "pycurl"),
+)
+
+
+def _client() -> None:
+    for function, concurrency, about, batch in (
+        ("json", 1, "GET of a small JSON, one at a time", 100),
+        ("json", 64, "GET of a small JSON, 64 at a time", 640),
+        ("json", 500, "GET of a small JSON, 500 at a time", 1000),
+        ("gzip", 64, "GET of a JSON of 20 KiB, gzip on the wire, 64 at a time", 256),
+        ("big", 8, "GET of 1 MiB, 8 at a time", 16),
+        ("post", 64, "POST of a JSON of 1 KiB, 64 at a time", 640),
+        ("https", 32, "GET of 13 bytes over TLS, kept-alive connections, 32 at a time", 320),
+        ("session", 1, "a session, a GET of a small JSON, the session closed", 20),
+    ):
+        limited = function in ("json", "session")
+        add(
+            Case(
+                f"client/{function}_{concurrency}",
+                "client",
+                "request",
+                about,
+                peers=CLIENT_PEERS,
+                limit=C_PEER if limited else "",
+                function=function,
+                connections=concurrency,
+                counted=(200, 1200) if function == "json" and concurrency < 500 else None,
+                batch=batch,
+                quick=(function, concurrency) == ("json", 64),
+            )
+        )
+
+
 def _scale() -> None:
     for function, unit, about in (
         ("timers", "timer", "call_later and cancel beside so many pending timers"),
@@ -270,5 +305,6 @@ def _start() -> None:
 _micro()
 _echo()
 _http()
+_client()
 _scale()
 _start()

@@ -17,8 +17,19 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from benchmarks import (  # noqa: E402  # noqa: E402
+    clients,
+    docs,
+    drivers,
+    instructions,
+    peers,
+    process,
+    registry,
+    report,
+    results,
+    stats,
+)
 from benchmarks import compile as compile_c  # noqa: E402
-from benchmarks import docs, drivers, instructions, peers, process, registry, report, results, stats  # noqa: E402  # noqa: E402
 from benchmarks.registry import Case  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent
@@ -189,6 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rounds = args.rounds or (11 if args.full else 7)
     counts = args.full if args.counts is None else args.counts
     distributions = {peer.distribution for peer in peers.LOOPS.values()}
+    distributions |= {*clients.DISTRIBUTIONS, "uvicorn"}
     settings = {
         "rounds": rounds,
         "seconds": args.seconds or "0.3 (servers), 0.1 (others)",

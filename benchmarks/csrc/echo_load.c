@@ -54,6 +54,14 @@ static void die(const char *what)
     exit(1);
 }
 
+/* CPU time of this process, user and system together. */
+static uint64_t own_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 static uint64_t now_ns(void)
 {
     struct timespec t;
@@ -330,7 +338,7 @@ int main(int argc, char **argv)
     int measuring = warmup <= 0 || limit_count > 0;
     uint64_t begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9);
     uint64_t switch_at = begin + (uint64_t)(warmup * 1e9);
-    uint64_t cpu = pid ? process_cpu_ns(pid) : 0;
+    uint64_t cpu = pid ? process_cpu_ns(pid) : 0, own = own_cpu_ns();
     for (int i = 0; i < conns; i++)
         start_message(&all[i]);
     for (;;) {
@@ -360,6 +368,7 @@ int main(int argc, char **argv)
             memset(histogram, 0, sizeof histogram);
             done_count = worst = 0;
             cpu = pid ? process_cpu_ns(pid) : 0;
+            own = own_cpu_ns();
             begin = now_ns();
             end = begin + (uint64_t)(seconds * 1e9);
         } else if (measuring && t >= end) {
@@ -367,11 +376,12 @@ int main(int argc, char **argv)
         }
     }
     cpu = pid ? process_cpu_ns(pid) - cpu : 0;
+    own = own_cpu_ns() - own;
     double wall = (double)(now_ns() - begin) / 1e9;
     stopping = 1;
-    printf("{\"requests\": %llu, \"seconds\": %.6f, \"rate\": %.1f, \"server_cpu_ns\": %llu, \"p50_us\": %.1f, "
-           "\"p90_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
-           (unsigned long long)done_count, wall, (double)done_count / wall, (unsigned long long)cpu,
+    printf("{\"requests\": %llu, \"seconds\": %.6f, \"rate\": %.1f, \"server_cpu_ns\": %llu, "
+           "\"own_cpu_ns\": %llu, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
+           (unsigned long long)done_count, wall, (double)done_count / wall, (unsigned long long)cpu, (unsigned long long)own,
            percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), (double)worst / 1000.0);
     return 0;
 }

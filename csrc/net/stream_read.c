@@ -226,17 +226,17 @@ wake_waiter(core_state *st, PyObject *reader)
         Py_XDECREF(waiter);
         return waiter == NULL ? -1 : 0;
     }
-    int rc = PyObject_SetAttr(reader, st->n__waiter, Py_None);
-    PyObject *cancelled = rc < 0 ? NULL : PyObject_CallMethodNoArgs(waiter, st->n_cancelled);
-    rc = cancelled == NULL ? -1 : PyObject_IsTrue(cancelled);
-    Py_XDECREF(cancelled);
-    if (rc == 0) {
-        PyObject *r = PyObject_CallMethodOneArg(waiter, st->n_set_result, Py_None);
-        rc = r == NULL ? -1 : 0;
-        Py_XDECREF(r);
+    PyObject *r = NULL;
+    if (PyObject_SetAttr(reader, st->n__waiter, Py_None) == 0) {
+        r = PyObject_CallMethodOneArg(waiter, st->n_set_result, Py_None);
+        if (UNLIKELY(r == NULL) && PyErr_ExceptionMatches(st->InvalidStateError)) {
+            PyErr_Clear(); /* it was cancelled meanwhile */
+            r = Py_NewRef(Py_None);
+        }
     }
+    Py_XDECREF(r);
     Py_DECREF(waiter);
-    return rc < 0 ? -1 : 0;
+    return r == NULL ? -1 : 0;
 }
 
 /* The reader holds more than twice its limit: it pauses the transport, in its own Python code, fed
@@ -262,6 +262,20 @@ check_limit(core_state *st, PyObject *reader, Py_ssize_t size)
     return r == NULL ? -1 : 0;
 }
 
+/* A stock StreamReader whose feed_data nobody replaced, on the class or on the instance. */
+static int
+feeds_itself(core_state *st, PyObject *reader)
+{
+    PyObject *feed_data;
+    if ((PyObject *)Py_TYPE(reader) != st->StreamReader
+        || PyObject_GetOptionalAttr(reader, st->n_feed_data, &feed_data) <= 0) {
+        return 0;
+    }
+    int own = PyMethod_Check(feed_data) && PyMethod_GET_FUNCTION(feed_data) == st->stock_feed;
+    Py_DECREF(feed_data);
+    return own;
+}
+
 static int
 feed(core_state *st, PyObject *reader, const char *base, Py_ssize_t n)
 {
@@ -269,7 +283,7 @@ feed(core_state *st, PyObject *reader, const char *base, Py_ssize_t n)
     PyObject *buffer = eof == NULL ? NULL : PyObject_GetAttr(reader, st->n__buffer);
     int rc = -1;
     if (buffer != NULL) {
-        if (LIKELY(eof == Py_False && PyByteArray_CheckExact(buffer))) {
+        if (LIKELY(eof == Py_False && PyByteArray_CheckExact(buffer) && feeds_itself(st, reader))) {
             rc = append(buffer, base, n);
             if (rc == 0) {
                 rc = wake_waiter(st, reader);
@@ -301,20 +315,6 @@ stock_data(StreamObject *s, const char *base, Py_ssize_t n)
 }
 
 static const stream_sink stock_sink = {plain_alloc, stock_data};
-
-/* A stock StreamReader whose feed_data nobody replaced, on the class or on the instance. */
-static int
-feeds_itself(core_state *st, PyObject *reader)
-{
-    PyObject *feed_data;
-    if ((PyObject *)Py_TYPE(reader) != st->StreamReader
-        || PyObject_GetOptionalAttr(reader, st->n_feed_data, &feed_data) <= 0) {
-        return 0;
-    }
-    int own = PyMethod_Check(feed_data) && PyMethod_GET_FUNCTION(feed_data) == st->stock_feed;
-    Py_DECREF(feed_data);
-    return own;
-}
 
 /* Is this asyncio's own pair of StreamReaderProtocol and StreamReader, with nothing replaced? Then the
  * weak reference that the protocol has to its reader (new reference). Py_None if not, NULL on error. */

@@ -30,7 +30,7 @@ find_name(core_state *st, const char *const *names, Py_ssize_t nreq, PyObject *k
     return -1;
 }
 
-static int
+static inline int
 set_context(const char *method, PyObject *value, call_args *out)
 {
     if (value == Py_None) {
@@ -76,8 +76,11 @@ uvolt_args_call(core_state *st, const char *method, const char *const *names, Py
     if (LIKELY(kwnames == NULL && nargs >= nreq)) {
         return 0;
     }
-    memset(out->named, 0, sizeof(out->named));
     Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
+    if (LIKELY(nkw == 1 && nargs >= nreq && PyTuple_GET_ITEM(kwnames, 0) == st->n_context)) {
+        return set_context(method, args[nargs], out); /* how tasks and futures call */
+    }
+    memset(out->named, 0, sizeof(out->named));
     for (Py_ssize_t i = 0; i < nkw; i++) {
         PyObject *kw = PyTuple_GET_ITEM(kwnames, i);
         if (take_keyword(st, method, names, nreq, kw, args[nargs + i], out) < 0) {

@@ -12,7 +12,7 @@
 #define UVOLT_NAMES(X)                                                                             \
     X(context) X(name) X(loop) X(data_received) X(eof_received) X(connection_made)                 \
     X(connection_lost) X(pause_writing) X(resume_writing) X(get_buffer) X(buffer_updated)          \
-    X(set_result) X(set_exception) X(done) X(cancelled) X(set_name) X(detach) X(fileno)            \
+    X(set_result)   X(set_name) X(detach) X(fileno)            \
     X(_io_refs) X(_attach) X(_detach) X(_buffer) X(_eof) X(_waiter) X(_limit) X(_paused)           \
     X(_transport) X(_stream_reader_wr) X(feed_data) X(pause_reading) X(call_exception_handler)        \
     X(Task) X(_signals_arrived) X(message) X(exception) X(transport) X(protocol) X(socket)         \
@@ -27,7 +27,7 @@
     X(StreamReaderProtocol, "asyncio.streams", "StreamReaderProtocol")                             \
     X(StreamReader, "asyncio.streams", "StreamReader")                                             \
     X(Future, "asyncio.futures", "Future")                                                         \
-    X(extract_stack, "asyncio.format_helpers", "extract_stack")                                    \
+    X(InvalidStateError, "asyncio.exceptions", "InvalidStateError")                                \
     X(support, "uvolt._support", NULL)                                                             \
     X(tasks, "asyncio.tasks", NULL)
 

@@ -13,10 +13,11 @@ import io
 import os
 import pkgutil
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from types import CodeType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 
 def run_path(path: str, args: Sequence[str]) -> int:
@@ -98,8 +99,19 @@ def _run_file(filename: str, namespace: dict[str, Any]) -> None:
     namespace["__cached__"] = None
     namespace["__loader__"] = loader("__main__", filename)
     if code is None:
-        code = compile(source, filename, "exec", dont_inherit=True)
+        try:
+            code = compile(source, filename, "exec", dont_inherit=True)
+        except SyntaxError:
+            _let_python_tell(filename)
     exec(code, namespace)
+
+
+def _let_python_tell(filename: str) -> NoReturn:
+    """Become python with this program, which it cannot compile: its message is not quite the one
+    that compile() gives, as it reads files by another tokenizer. Nothing has run so far."""
+    sys.stdout.flush()
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    os.execv(sys.executable, [sys.orig_argv[0], *flags, filename])
 
 
 _OUR_FRAMES = (_as_main.__code__, _run_file.__code__)
@@ -112,7 +124,7 @@ def _call(function: Callable[..., None], *args: object) -> None:
     except SystemExit:
         raise
     except BaseException:
-        sys.excepthook = _TrimmedHook(getattr(sys, "excepthook", sys.__excepthook__))
+        sys.excepthook = _TrimmedHook(getattr(sys, "excepthook", _no_hook))
         raise
 
 
@@ -143,6 +155,14 @@ class _TrimmedHook:
             _display(failure, failure.__traceback__ and failure.__traceback__.tb_next)
             print("\nOriginal exception was:", file=sys.stderr)
             _display(error, trimmed)
+
+
+def _no_hook(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """What the interpreter does where the program has deleted sys.excepthook."""
+    print("sys.excepthook is missing", file=sys.stderr)
+    sys.__excepthook__(kind, error, traceback)
 
 
 def _trim(traceback: TracebackType | None) -> TracebackType | None:

@@ -17,7 +17,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from helpers import TIMEOUT, run, uvolt  # noqa: E402
+from cli_support import TIMEOUT, run, uvolt  # noqa: E402
 
 from uvolt.demo import chart, svg  # noqa: E402
 from uvolt.demo.progress import Progress, can_draw  # noqa: E402

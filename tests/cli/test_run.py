@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from helpers import CONSOLE_SCRIPT, TIMEOUT, both, run, uvolt  # noqa: E402
+from cli_support import CONSOLE_SCRIPT, TIMEOUT, both, run, uvolt  # noqa: E402
 
 CHAIN = """
 def low(x):
@@ -115,6 +115,10 @@ PROGRAMS = {
     "syntax": "print('never')\nx = (1,\n",
     "indentation": "if 1:\nprint()\n",
     "syntax in the middle": "x = 1\ny = 1 +* 2\n",
+    "syntax at the end": "print(1)\n\n\nclass A:\n",
+    "unknown encoding": "# coding: nope\nprint(1)\n",
+    "import of a broken module": "open('b.py', 'w').write('x = (')\nimport b",
+    "compile": "compile('x = (', '<text>', 'exec')",
     "import": "import nowhere.to.be_found",
     "interrupt": "raise KeyboardInterrupt",
     "interrupt with text": "def f():\n    raise KeyboardInterrupt('stop')\nf()",
@@ -122,6 +126,7 @@ PROGRAMS = {
     "hook": HOOK,
     "broken hook": BROKEN_HOOK,
     "hook that exits": "import sys\nsys.excepthook = lambda *a: sys.exit(11)\n1 / 0",
+    "deleted hook": "import sys\ndel sys.excepthook\n1 / 0",
     "no hook": "import sys\nsys.excepthook = None\n1 / 0",
     "at exit": AT_EXIT,
     "unraisable": "class D:\n    def __del__(self): 1 / 0\nD()\nprint('on')",
@@ -148,7 +153,7 @@ def test_module_same_as_python(name: str, tmp_path: Path) -> None:
     both(["-m", "program", "a", "-b", "--help", "-m"], tmp_path)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="the syntax is Python 3.11's")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="ExceptionGroup came with Python 3.11")
 def test_exception_group(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text("raise ExceptionGroup('g', [ValueError(1), KeyError(2)])")
     assert "ExceptionGroup" in both(["p.py"], tmp_path).err
@@ -230,6 +235,11 @@ def test_absolute_path_and_compiled_file(tree: Path) -> None:
 def test_options_of_the_interpreter(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text("import sys\nprint(__debug__, sys.flags)\nassert 0\n")
     assert both(["p.py"], tmp_path, "-O", "-B").code == 0
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_bytes(b"print('never')\nx = '\xe9'\n")
+    assert "Non-UTF-8 code" in both(["p.py"], tmp_path, "-B", "-X", "dev").err
 
 
 def test_closed_stdout(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from helpers import run, uvolt  # noqa: E402
+from cli_support import run, uvolt  # noqa: E402
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]], ids=str)
