@@ -186,18 +186,16 @@ class Niquests(Client):
     async def open(self, concurrency: int) -> None:
         import niquests
 
-        self.session = niquests.AsyncSession(
-            pool_connections=concurrency, pool_maxsize=concurrency, verify=False
-        )
+        self.session = niquests.AsyncSession(pool_connections=concurrency, pool_maxsize=concurrency)
 
     async def json(self, url: str) -> Any:
-        return (await self.session.get(url)).json()
+        return (await self.session.get(url, verify=False)).json()
 
     async def read(self, url: str) -> bytes:
-        return (await self.session.get(url)).content
+        return (await self.session.get(url, verify=False)).content
 
     async def post(self, url: str, payload: Any) -> bytes:
-        return (await self.session.post(url, json=payload)).content
+        return (await self.session.post(url, json=payload, verify=False)).content
 
     async def close(self) -> None:
         await self.session.close()

@@ -268,7 +268,9 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         ssl_protocol = sslproto.SSLProtocol(
             self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
         )
-        _core.make_stream(self, rawsock, ssl_protocol, None, extra, server)
+        transport = _core.make_stream(self, rawsock, ssl_protocol, None, extra, server)
+        for name in ("sockname", "peername"):  # asyncio forgets them when the connection is lost
+            ssl_protocol._extra.setdefault(name, transport.get_extra_info(name))
         return ssl_protocol._app_transport
 
     async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: Any) -> int:

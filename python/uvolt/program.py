@@ -182,6 +182,4 @@ def _is_preparation(traceback: TracebackType) -> bool:
 
 
 def _display(error: BaseException, traceback: TracebackType | None) -> None:
-    # The error's context would tell of the exception that is shown next anyway.
-    error.__context__ = None if error.__context__ is error else error.__context__
     sys.__excepthook__(type(error), error.with_traceback(traceback), traceback)

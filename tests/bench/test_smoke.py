@@ -61,6 +61,12 @@ def test_every_micro_case_runs_as_a_program(name: str) -> None:
     assert '"n": 3' in done.stdout
 
 
+def test_http_clients() -> None:
+    names = ["aiohttp", "aiohttp+uvolt", "C"]
+    result = run.run_case(registry.CASES["client/json_64"], names, rounds=1, seconds=0.01)
+    assert {peer: kept.error for peer, kept in result.peers.items()} == dict.fromkeys(names, "")
+
+
 def test_every_registered_function_exists() -> None:
     for case in registry.CASES.values():
         assert case.kind in run.drivers.DRIVERS

@@ -77,7 +77,6 @@ class FileRun:
     name: str
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     loops: collections.Counter[str] = field(default_factory=collections.Counter)
-    counters: list[dict[str, int]] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -202,12 +201,21 @@ class FileRunner:
             self.run.loops.update(event["loops"])
         else:
             self.done = True
-            if event["counters"]:
-                self.run.counters.append(event["counters"])
+            left = left_behind(event["counters"])
+            if left:
+                self._fail(f"{self.run.name}.<counters>", f"left behind: {left}")
 
     def _fail(self, name: str, reason: str, detail: str = "") -> None:
         # It counts as touching a loop: nobody can say that it did not.
         self.run.outcomes[name] = Outcome("failed", reason, detail, {"?": 1}, self.limit)
+
+
+def left_behind(counters: dict[str, int]) -> str:
+    """What is still alive in the C core after the last test and a garbage collection."""
+    counters = dict(counters)
+    opened, closed = (counters.pop(f"uv_handles_{what}", 0) for what in ("opened", "closed"))
+    left = {**counters, "uv_handles_open": opened - closed}
+    return ", ".join(f"{name} {number}" for name, number in left.items() if number)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -386,7 +394,7 @@ def judge(name: str, run: FileRun, oracle: Mapping[str, str], listed: Mapping[st
     for test, result in run.outcomes.items():
         reference = oracle.get(test)
         if reference is None:
-            # <exit>, <file> or setUpModule: asyncio's run had no such thing.
+            # <exit>, <counters> or setUpModule: asyncio's run had no such thing.
             if result.outcome == "failed":
                 verdict.failed[test] = result
         elif reference != "passed":
@@ -458,11 +466,6 @@ def report(runs: Mapping[str, FileRun], verdicts: Mapping[str, Verdict], oracle:
     made.pop("?", None)
     by = ", ".join(f"{count} as {origin}" for origin, count in sorted(made.items()))
     print(f"\nloops made by {options.loop}: {sum(made.values())} ({by})")
-    for name, run in runs.items():
-        for counters in run.counters:
-            opened, closed = counters.get("uv_handles_opened"), counters.get("uv_handles_closed")
-            if opened != closed:
-                print(f"  {name}: uv handles opened {opened}, closed {closed}")
 
     if options.slowest:
         every = [(o.seconds, test) for run in runs.values() for test, o in run.outcomes.items()]
