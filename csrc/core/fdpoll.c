@@ -7,6 +7,7 @@
  * Owns:    loop->epfd, loop->fds and the handles in it (strong).
  * Threads: the loop's. PYCALL: on_nested() through C watchers. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -61,6 +62,9 @@ on_nested(uv_poll_t *handle, int Py_UNUSED(status), int Py_UNUSED(uv_events))
 static int
 open_set(LoopObject *loop)
 {
+    if (!loop->uv_open) {
+        return -ECANCELED; /* closed by what the caller ran */
+    }
     int epfd = epoll_create1(EPOLL_CLOEXEC);
     if (epfd < 0) {
         return -errno;
@@ -82,24 +86,28 @@ on_nested_closed(uv_handle_t *handle)
     loop->st->c_uv_handles_closed++;
 }
 
-/* The entry of `fd`, growing the table. NULL: out of memory, no exception set. */
-static fd_entry *
-entry_for(LoopObject *loop, int fd)
+/* Make room for `fd` in the table. 0 or -errno; it never grows for a number that is no descriptor. */
+static int
+grow_for(LoopObject *loop, int fd)
 {
-    if ((size_t)fd >= loop->nfds) {
-        size_t n = loop->nfds ? loop->nfds : 64;
-        while (n <= (size_t)fd) {
-            n *= 2;
-        }
-        fd_entry *fds = realloc(loop->fds, n * sizeof(*fds));
-        if (fds == NULL) {
-            return NULL;
-        }
-        memset(fds + loop->nfds, 0, (n - loop->nfds) * sizeof(*fds));
-        loop->fds = fds;
-        loop->nfds = n;
+    if ((size_t)fd < loop->nfds) {
+        return 0;
     }
-    return &loop->fds[fd];
+    if (fcntl(fd, F_GETFD) < 0) {
+        return -errno;
+    }
+    size_t n = loop->nfds ? loop->nfds : 64;
+    while (n <= (size_t)fd) {
+        n *= 2;
+    }
+    fd_entry *fds = realloc(loop->fds, n * sizeof(*fds));
+    if (fds == NULL) {
+        return -ENOMEM;
+    }
+    memset(fds + loop->nfds, 0, (n - loop->nfds) * sizeof(*fds));
+    loop->fds = fds;
+    loop->nfds = n;
+    return 0;
 }
 
 /* The descriptor under this number is not the one that was watched: its handles are for nobody. */
@@ -166,21 +174,19 @@ add_mask(LoopObject *loop, int fd, uint32_t bits)
 int
 fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keeper)
 {
-    fd_entry *entry = entry_for(loop, fd);
-    if (entry == NULL) {
-        return -ENOMEM;
+    int err = grow_for(loop, fd);
+    if (err < 0) {
+        return err;
     }
-    if (entry->callback != NULL) {
+    if (loop->fds[fd].callback != NULL) {
         return -EEXIST;
     }
-    if (entry->reader != NULL || entry->writer != NULL) {
-        drop_stale(loop, fd); /* its descriptor was closed: the number is ours now */
-    }
-    int err = add_mask(loop, fd, EPOLLIN);
-    if (err == 0) {
-        entry->callback = cb;
-        entry->arg = arg;
-        entry->keeper = Py_XNewRef(keeper);
+    drop_stale(loop, fd); /* handles of a descriptor that was closed: the number is ours now */
+    err = add_mask(loop, fd, EPOLLIN);
+    if (err == 0) { /* the table may have moved: dropping a handle can run Python code */
+        loop->fds[fd].callback = cb;
+        loop->fds[fd].arg = arg;
+        loop->fds[fd].keeper = Py_XNewRef(keeper);
     }
     return err;
 }
@@ -208,12 +214,12 @@ raise_in_use(PyObject *fd, PyObject *transport)
 int
 fdpoll_claim(LoopObject *loop, int fd, PyObject *transport)
 {
-    fd_entry *entry = entry_for(loop, fd);
-    if (entry == NULL) {
-        PyErr_NoMemory();
+    int err = grow_for(loop, fd);
+    if (err < 0) {
+        uvolt_raise_uv(err);
         return -1;
     }
-    entry->transport = transport;
+    loop->fds[fd].transport = transport;
     return 0;
 }
 
@@ -266,21 +272,20 @@ fdpoll_ensure_free(PyObject *op, PyObject *fileobj)
 static PyObject *
 add(LoopObject *self, int fd, int write, PyObject *const *args, Py_ssize_t nargs)
 {
-    fd_entry *entry = entry_for(self, fd);
-    if (entry == NULL) {
-        return PyErr_NoMemory();
+    int err = grow_for(self, fd);
+    if (err < 0) {
+        return uvolt_raise_uv(err);
     }
     HandleObject *h = handle_new(self, args[0], args + 1, nargs - 1, NULL);
     if (h == NULL) {
         return NULL;
     }
-    entry = &self->fds[fd];
-    if (entry->callback != NULL) {
+    if (self->fds[fd].callback != NULL) {
         Py_DECREF(h);
         return PyErr_Format(PyExc_RuntimeError,
                             "File descriptor %d is used by a server or the loop itself", fd);
     }
-    int err = add_mask(self, fd, write ? EPOLLOUT : EPOLLIN);
+    err = add_mask(self, fd, write ? EPOLLOUT : EPOLLIN);
     if (err < 0) {
         Py_DECREF(h);
         return uvolt_raise_uv(err);
@@ -323,10 +328,8 @@ add_arguments(LoopObject *self, const char *method, PyObject *const *args, Py_ss
                      nargs == 0 ? "fd" : "callback");
         return -1;
     }
-    if (loop_check_closed(self) < 0) {
-        return -1;
-    }
-    return uvolt_args_fd(args[0]);
+    int fd = uvolt_args_fd(args[0]); /* first: fileno() may do anything */
+    return fd < 0 || loop_check_closed(self) < 0 ? -1 : fd;
 }
 
 static PyObject *
@@ -334,7 +337,7 @@ add_public(PyObject *op, const char *method, int write, PyObject *const *args, P
 {
     LoopObject *self = (LoopObject *)op;
     int fd = add_arguments(self, method, args, nargs);
-    if (fd < 0 || fdpoll_check_free(self, fd, args[0]) < 0) {
+    if (fd < 0 || fdpoll_check_free(self, fd, args[0]) < 0 || loop_check_closed(self) < 0) {
         return NULL;
     }
     PyObject *h = add(self, fd, write, args + 1, nargs - 1);

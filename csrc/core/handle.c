@@ -189,14 +189,14 @@ handle_clear(PyObject *op)
     return 0;
 }
 
-static void
-handle_dealloc(PyObject *op)
+/* Everything of dealloc but the arguments, which come first. */
+static inline void
+handle_free(HandleObject *self)
 {
-    HandleObject *self = (HandleObject *)op;
+    PyObject *op = (PyObject *)self;
     PyTypeObject *type = Py_TYPE(op);
     LoopObject *loop = self->loop;
     core_state *st = loop->st;
-    PyObject_GC_UnTrack(op);
     if (UNLIKELY(self->weakrefs != NULL)) {
         PyObject_ClearWeakRefs(op);
     }
@@ -206,7 +206,6 @@ handle_dealloc(PyObject *op)
         Py_CLEAR(self->source_traceback);
         Py_CLEAR(self->repr);
     }
-    handle_drop_args(self);
     st->c_handles_alive--;
     if (self->flags & HANDLE_TIMER) {
         pool_give(&st->timer_pool, &st->timer_pooled, self);
@@ -216,6 +215,21 @@ handle_dealloc(PyObject *op)
     }
     Py_DECREF(loop); /* last but one: it keeps the module state */
     Py_DECREF(type);
+}
+
+/* Arguments can hold the handle that ran before, which holds the one before that: not by recursion. */
+static void
+handle_dealloc(PyObject *op)
+{
+    PyObject_GC_UnTrack(op);
+    if (LIKELY(((HandleObject *)op)->nargs == 0)) {
+        handle_free((HandleObject *)op);
+        return;
+    }
+    Py_TRASHCAN_BEGIN(op, handle_dealloc)
+    handle_drop_args((HandleObject *)op);
+    handle_free((HandleObject *)op);
+    Py_TRASHCAN_END
 }
 
 /* ---- calling ------------------------------------------------------------------------------- */
@@ -404,6 +418,18 @@ timer_hash(PyObject *op)
     return hash;
 }
 
+/* a == b, where comparing may drop the last other reference to either. -1 on error. */
+static int
+equal_held(PyObject *a, PyObject *b)
+{
+    Py_INCREF(a);
+    Py_INCREF(b);
+    int equal = PyObject_RichCompareBool(a, b, Py_EQ);
+    Py_DECREF(a);
+    Py_DECREF(b);
+    return equal;
+}
+
 /* As asyncio.TimerHandle.__eq__: same deadline, callback, arguments and state. -1 on error. */
 static int
 timer_equal(HandleObject *a, HandleObject *b)
@@ -415,9 +441,9 @@ timer_equal(HandleObject *a, HandleObject *b)
     if (a->callback == NULL || b->callback == NULL) {
         return a->callback == b->callback;
     }
-    int equal = PyObject_RichCompareBool(a->callback, b->callback, Py_EQ);
+    int equal = equal_held(a->callback, b->callback);
     for (uint32_t i = 0; equal == 1 && i < a->nargs && i < b->nargs; i++) {
-        equal = PyObject_RichCompareBool(a->args[i], b->args[i], Py_EQ);
+        equal = equal_held(a->args[i], b->args[i]);
     }
     return equal;
 }

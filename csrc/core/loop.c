@@ -4,9 +4,31 @@
  * Threads: see loop.h. PYCALL: loop_close() and what it releases. */
 #include "core/loop.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "core/handle.h"
 
 /* ---- life ---------------------------------------------------------------------------------- */
+
+/* libuv asserts that no descriptor it closes is 0, 1 or 2. In a process that runs without them, keep
+ * them taken while it opens its own. */
+static int
+take_stdio(int taken[3])
+{
+    int n = 0, fd;
+    if (fcntl(0, F_GETFD) >= 0 && fcntl(1, F_GETFD) >= 0 && fcntl(2, F_GETFD) >= 0) {
+        return 0;
+    }
+    while (n < 3 && (fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0) {
+        if (fd > STDERR_FILENO) {
+            close(fd);
+            break;
+        }
+        taken[n++] = fd;
+    }
+    return n;
+}
 
 static PyObject *
 loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
@@ -26,10 +48,14 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
     self->clock_resolution = 1e-9;
     list_init(&self->owned);
     st->c_loops_alive++;
+    int taken[3], ntaken = take_stdio(taken);
     int err = uv_loop_init(&self->uv);
     if (err == 0) {
         self->uv_open = 1;
         err = loop_init_handles(self);
+    }
+    while (ntaken > 0) {
+        close(taken[--ntaken]);
     }
     if (err < 0) {
         Py_DECREF(self);
@@ -96,7 +122,9 @@ loop_close_handles(LoopObject *self)
     fdpoll_close(self);
     uv_walk(&self->uv, close_internal, self);
     self->will_block = 0;
-    uv_run(&self->uv, UV_RUN_DEFAULT);
+    do { /* the first run may end at once: a uv_stop() that no run has seen yet */
+        uv_run(&self->uv, UV_RUN_DEFAULT);
+    } while (uv_loop_alive(&self->uv));
     while (!list_empty(&self->owned)) { /* closed before, waiting for nothing: cannot happen */
         loop_disown(CONTAINER_OF(self->owned.next, loop_owned, node));
     }

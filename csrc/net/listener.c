@@ -187,7 +187,8 @@ listener_listen(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     }
     long backlog = PyLong_AsLong(args[4]);
     int fd = uvolt_args_fd(args[1]);
-    if (fd < 0 || (backlog == -1 && PyErr_Occurred())) {
+    if (fd < 0 || (backlog == -1 && PyErr_Occurred())
+        || loop_check_closed((LoopObject *)args[0]) < 0) {
         return NULL;
     }
     ListenerObject *self = PyObject_GC_New(ListenerObject, st->listener_type);

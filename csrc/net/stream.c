@@ -68,6 +68,9 @@ close_handle(StreamObject *s)
     fdpoll_release(s->loop, fd, (PyObject *)s);
     if (ours) {
         uv_close((uv_handle_t *)&s->uv, on_closed);
+        if (fd <= STDERR_FILENO) {
+            close(fd); /* libuv spares what could be stdio; here it is a socket */
+        }
     }
     else {
         close_uv_keeping(s, fd);
@@ -194,7 +197,7 @@ static int
 open_handle(StreamObject *s, int fd)
 {
     LoopObject *loop = s->loop;
-    int err = uv_tcp_init(&loop->uv, &s->uv);
+    int err = loop->uv_open ? uv_tcp_init(&loop->uv, &s->uv) : UV_ECANCELED;
     if (err < 0) {
         return err;
     }

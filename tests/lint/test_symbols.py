@@ -8,12 +8,16 @@ import sys
 
 import uvolt._core
 
-# Names beginning with _Py that public macros and inline functions of CPython's headers expand to.
+# Names beginning with _Py that are documented (the first), or that public macros and inline
+# functions of CPython's headers expand to.
 PUBLIC_MACROS = set(
     """
+    _PyBytes_Resize
     _PyArg_ParseTupleAndKeywords_SizeT _PyArg_ParseTuple_SizeT _Py_BuildValue_SizeT
     _PyObject_CallFunction_SizeT _PyObject_CallMethod_SizeT
     _PyByteArray_empty_string
+    _PyTrash_begin _PyTrash_cond _PyTrash_end
+    _PyTrash_thread_deposit_object _PyTrash_thread_destroy_chain
     _PyObject_GC_New _PyObject_New _PyObject_MakeTpCall _Py_CheckFunctionResult
     _PyWeakref_CallableProxyType _PyWeakref_ProxyType _PyWeakref_RefType
     _Py_Dealloc _Py_DecRef _Py_IncRef _Py_NegativeRefcount _Py_FatalErrorFunc

@@ -336,15 +336,16 @@ def test_collected_cycles_of_everything(loop_name):
         """
         import gc, socket
         gc.disable()
+        class Protocol(asyncio.Protocol):
+            pass
         def make():
             loop = new_loop()
             async def main():
-                protocol = asyncio.Protocol()
+                protocol = Protocol()
                 server = await loop.create_server(lambda: protocol, "127.0.0.1", 0)
                 transport, _ = await loop.create_connection(
                     lambda: protocol, *server.sockets[0].getsockname())
                 protocol.all = [loop, server, transport, loop.call_later(100, print, protocol)]
-                transport.cycle = protocol
                 loop.add_reader(r, print, protocol)
                 loop.cycle = protocol
                 await asyncio.sleep(0.001)
