@@ -79,7 +79,11 @@ def stat_cpu(pid: int) -> float:
 
 
 def echo(name: str) -> float:
-    """40,000 round trips of 1 KiB: ten blocking sockets, all sent to, then all read from."""
+    """40,000 round trips of 1 KiB: ten sockets, all sent to, then all asked until they answer.
+
+    Asked again and again, not waited for: a client that sleeps makes the server pay for waking it.
+    Here that made 31 us of asyncio's 8.
+    """
     argv = ["taskset", "-c", str(CORES[-1]), sys.executable, "-c", SERVER.format(name=name)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -87,6 +91,8 @@ def echo(name: str) -> float:
             port = int(server.stdout.readline())
             os.sched_setaffinity(0, {CORES[0]})
             socks = [socket.create_connection(("127.0.0.1", port)) for _ in range(10)]
+            for sock in socks:
+                sock.setblocking(False)
             message = b"x" * 1024
             took = []
             for _ in range(REPEAT):
@@ -95,9 +101,12 @@ def echo(name: str) -> float:
                     for sock in socks:
                         sock.send(message)
                     for sock in socks:
-                        got = len(sock.recv(1024))
+                        got = 0
                         while got < 1024:
-                            got += len(sock.recv(1024 - got))
+                            try:
+                                got += len(sock.recv(1024 - got))
+                            except BlockingIOError:
+                                pass
                 took.append((stat_cpu(server.pid) - begin) / 40_000)
         finally:
             server.kill()

@@ -88,7 +88,7 @@ def load(case: Case) -> list[str]:
     if case.kind == "client":
         request = REQUEST.replace(b"GET / ", b"GET /json ")
         churn = ["-C"] if case.function == "session" else []
-        return [*command, *churn, "-q", scratch("request.json", request)]
+        return [*command, "-B", *churn, "-q", scratch("request.json", request)]
     if case.kind == "http":
         return [*command, "-q", scratch("request", REQUEST)]
     command += ["-s", str(case.size)]

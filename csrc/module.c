@@ -87,17 +87,8 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     return st == NULL ? 0 : uvolt_state_traverse(st, visit, arg);
 }
 
-static int
-module_clear(PyObject *module)
-{
-    core_state *st = uvolt_state_of(module);
-    if (st != NULL) {
-        handle_free_pools(st);
-        uvolt_state_clear(st);
-    }
-    return 0;
-}
-
+/* No m_clear: within one heap of garbage the module may be cleared before the loops and transports that
+ * reach their names and imports through it. They keep it alive; m_free runs when the last has gone. */
 static void
 module_free(void *module)
 {
@@ -123,7 +114,6 @@ static struct PyModuleDef core_module = {
     .m_methods = module_methods,
     .m_slots = module_slots,
     .m_traverse = module_traverse,
-    .m_clear = module_clear,
     .m_free = module_free,
 };
 

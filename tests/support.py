@@ -325,7 +325,9 @@ async def connected(
         yield transport, protocol, b
     finally:
         lost = getattr(protocol, "closed", None)
-        if lost is None or not lost.done():  # asyncio minds an abort after a close that had to flush
+        if (
+            lost is None or not lost.done()
+        ):  # asyncio minds an abort after a close that had to flush
             transport.abort()
         b.close()
         await settle()
@@ -433,5 +435,3 @@ def selector_flags(fd: int) -> int:
     import fcntl
 
     return fcntl.fcntl(fd, fcntl.F_GETFL)
-
-

@@ -4,10 +4,12 @@
  * and sends the next: for T seconds after a warm-up, or for exactly M messages in all. One JSON object is printed.
  * With -P PID the CPU time of the server process is read at both ends of the measured window.
  *
- *   echo_load -p PORT [-h ADDR] [-c N] [-s S] [-t T [-w WARMUP] | -m M] [-P PID] [-i IDLE] [-q FILE] [-C] [-H]
+ *   echo_load -p PORT [-h ADDR] [-c N] [-s S] [-t T [-w WARMUP] | -m M] [-P PID] [-i IDLE] [-q FILE] [-BCH]
  *
  *   -i IDLE  further connections that stay silent     -C  churn: a new connection for each message
  *   -H       open all connections, print one line, keep them until standard input ends (memory measurements)
+ *   -B       block while no answer is there. Without it, and with -t, the load spins: a load that sleeps makes the
+ *            server pay for waking it, which here is several times what an answer costs
  *   -q FILE  send FILE as the message instead and expect an HTTP/1.1 response with a Content-Length
  */
 #define _GNU_SOURCE
@@ -285,13 +287,13 @@ static void set_address(const char *host, int port)
 int main(int argc, char **argv)
 {
     const char *host = "127.0.0.1", *file = NULL;
-    int port = 0, conns = 1, idle = 0, hold = 0, opt;
+    int port = 0, conns = 1, idle = 0, hold = 0, block = 0, opt;
     double seconds = 1, warmup = 0;
     size_t size = 1024;
     pid_t pid = 0;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    while ((opt = getopt(argc, argv, "h:p:c:s:t:w:m:P:i:q:CH")) != -1) {
+    while ((opt = getopt(argc, argv, "h:p:c:s:t:w:m:P:i:q:BCH")) != -1) {
         switch (opt) {
         case 'h': host = optarg; break;
         case 'p': port = atoi(optarg); break;
@@ -303,6 +305,7 @@ int main(int argc, char **argv)
         case 'P': pid = (pid_t)atoi(optarg); break;
         case 'i': idle = atoi(optarg); break;
         case 'q': file = optarg; break;
+        case 'B': block = 1; break;
         case 'C': churn = 1; break;
         case 'H': hold = 1; break;
         default: return 2;
@@ -335,6 +338,8 @@ int main(int argc, char **argv)
         return 0;
     }
 
+    block |= limit_count > 0;
+    uint64_t last_answer = now_ns();
     int measuring = warmup <= 0 || limit_count > 0;
     uint64_t begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9);
     uint64_t switch_at = begin + (uint64_t)(warmup * 1e9);
@@ -343,10 +348,12 @@ int main(int argc, char **argv)
         start_message(&all[i]);
     for (;;) {
         struct epoll_event events[512];
-        int n = epoll_wait(epfd, events, 512, 30000);
+        int n = epoll_wait(epfd, events, 512, block ? 30000 : 0);
         if (n < 0 && errno != EINTR)
             die("epoll_wait");
-        if (n == 0) {
+        if (n > 0) {
+            last_answer = now_ns();
+        } else if (now_ns() - last_answer > 29000000000u) {
             errno = ETIMEDOUT;
             die("no answer for 30 seconds");
         }

@@ -171,6 +171,22 @@ add_mask(LoopObject *loop, int fd, uint32_t bits)
 
 /* ---- C watchers and transports ------------------------------------------------------------- */
 
+/* Does a C watcher have this descriptor? One whose descriptor was closed is dropped: the number belongs
+ * to somebody else now. */
+static int
+watcher_is_live(LoopObject *loop, int fd)
+{
+    struct epoll_event ev = {.events = loop->fds[fd].mask, .data.fd = fd};
+    if (loop->fds[fd].callback == NULL) {
+        return 0;
+    }
+    if (epoll_ctl(loop->epfd, EPOLL_CTL_MOD, fd, &ev) == 0) {
+        return 1;
+    }
+    fdpoll_unwatch(loop, fd, loop->fds[fd].arg);
+    return 0;
+}
+
 int
 fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keeper)
 {
@@ -178,7 +194,7 @@ fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keep
     if (err < 0) {
         return err;
     }
-    if (loop->fds[fd].callback != NULL) {
+    if (watcher_is_live(loop, fd)) {
         return -EEXIST;
     }
     drop_stale(loop, fd); /* handles of a descriptor that was closed: the number is ours now */
@@ -192,9 +208,10 @@ fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keep
 }
 
 void
-fdpoll_unwatch(LoopObject *loop, int fd)
+fdpoll_unwatch(LoopObject *loop, int fd, void *arg)
 {
-    if ((size_t)fd < loop->nfds && loop->fds[fd].callback != NULL) {
+    if (fd >= 0 && (size_t)fd < loop->nfds && loop->fds[fd].callback != NULL
+        && loop->fds[fd].arg == arg) {
         PyObject *keeper = loop->fds[fd].keeper;
         loop->fds[fd].callback = NULL;
         loop->fds[fd].arg = NULL;
@@ -280,7 +297,7 @@ add(LoopObject *self, int fd, int write, PyObject *const *args, Py_ssize_t nargs
     if (h == NULL) {
         return NULL;
     }
-    if (self->fds[fd].callback != NULL) {
+    if (watcher_is_live(self, fd)) {
         Py_DECREF(h);
         return PyErr_Format(PyExc_RuntimeError,
                             "File descriptor %d is used by a server or the loop itself", fd);
@@ -487,7 +504,7 @@ fdpoll_unwatch_signals(PyObject *op, PyObject *fd_object)
     if (fd < 0) {
         return NULL;
     }
-    fdpoll_unwatch((LoopObject *)op, fd);
+    fdpoll_unwatch((LoopObject *)op, fd, NULL);
     Py_RETURN_NONE;
 }
 

@@ -47,6 +47,7 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
     self->slow_callback_duration = 0.1;
     self->clock_resolution = 1e-9;
     list_init(&self->owned);
+    list_init(&self->touched);
     st->c_loops_alive++;
     int taken[3], ntaken = take_stdio(taken);
     int err = uv_loop_init(&self->uv);
@@ -58,6 +59,7 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
         close(taken[--ntaken]);
     }
     if (err < 0) {
+        self->closed = 1; /* for __del__ */
         Py_DECREF(self);
         return uvolt_raise_uv(err);
     }

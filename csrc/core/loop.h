@@ -40,6 +40,8 @@ typedef struct fd_entry {
 /* Anything with uv handles that must be closed with the loop. The loop owns it while it is linked. */
 typedef struct loop_owned {
     list_node node;
+    list_node touched;                   /* in loop->touched while what it watches has changed */
+    void (*check)(struct loop_owned *);  /* is its descriptor still one that epoll takes? PYCALL */
     PyObject *object;                    /* the owner: strong while linked */
     void (*close)(struct loop_owned *);  /* close its uv handles now, calling no Python code */
 } loop_owned;
@@ -62,6 +64,7 @@ struct LoopObject {
     char timer_is_armed;
     PyObject *raised;       /* strong: exception that must leave run(), caught in a uv callback */
     list_node owned;        /* loop_owned */
+    list_node touched;      /* loop_owned, to be checked before the next poll */
     fd_entry *fds;
     size_t nfds;
     int epfd;               /* nested epoll set of add_reader and friends, -1 until needed */
@@ -151,7 +154,7 @@ PyObject *loop_get_task_factory(PyObject *self, PyObject *unused);
 /* fdpoll.c ---------------------------------------------------------------------------------- */
 /* 0 or -errno. `keeper` is kept alive until fdpoll_unwatch(). */
 int fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keeper);
-void fdpoll_unwatch(LoopObject *loop, int fd);
+void fdpoll_unwatch(LoopObject *loop, int fd, void *arg); /* no effect if others watch it now */
 int fdpoll_check_free(LoopObject *loop, int fd, PyObject *fileobj); /* RuntimeError if in use */
 int fdpoll_claim(LoopObject *loop, int fd, PyObject *transport); /* 0, or -1 with an exception */
 void fdpoll_release(LoopObject *loop, int fd, PyObject *transport);
@@ -179,7 +182,18 @@ static inline void
 loop_own(LoopObject *loop, loop_owned *owned, PyObject *object)
 {
     owned->object = Py_NewRef(object);
+    list_init(&owned->touched);
     list_append(&loop->owned, &owned->node);
+}
+
+/* libuv will tell epoll at the next poll that it watches other events of a descriptor, and abort if epoll
+ * refuses, because somebody closed the descriptor under it. So it is looked at just before. */
+static inline void
+loop_touch(LoopObject *loop, loop_owned *owned)
+{
+    if (list_empty(&owned->touched)) {
+        list_append(&loop->touched, &owned->touched);
+    }
 }
 
 /* The uv handles of `owned` are closed: let go. May free the object. */
@@ -187,6 +201,7 @@ static inline void
 loop_disown(loop_owned *owned)
 {
     PyObject *object = owned->object;
+    list_remove(&owned->touched);
     list_remove(&owned->node);
     owned->object = NULL;
     Py_DECREF(object);

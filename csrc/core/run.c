@@ -119,12 +119,26 @@ poll_is_due(LoopObject *loop)
            || loop->stopping;
 }
 
+static COLD void
+check_touched(LoopObject *loop)
+{
+    while (!list_empty(&loop->touched)) {
+        loop_owned *owned = CONTAINER_OF(loop->touched.next, loop_owned, touched);
+        list_remove(&owned->touched);
+        owned->check(owned);
+    }
+}
+
 static void
 poll_events(LoopObject *loop)
 {
     int idle = loop->ready.count == 0 && !loop->stopping;
     if (!idle && !poll_is_due(loop)) {
         return;
+    }
+    if (UNLIKELY(!list_empty(&loop->touched))) {
+        check_touched(loop);
+        idle = loop->ready.count == 0 && !loop->stopping;
     }
     loop->since_poll = 0;
     loop->polled = 0;

@@ -94,6 +94,20 @@ create_bare(LoopObject *self, PyObject *coro)
     return task;
 }
 
+/* create_task(coro=...). New reference. */
+static PyObject *
+take_coro(core_state *st, PyObject *kwargs)
+{
+    PyObject *coro = Py_XNewRef(PyDict_GetItemWithError(kwargs, st->n_coro));
+    if (coro != NULL && PyDict_DelItem(kwargs, st->n_coro) < 0) {
+        Py_CLEAR(coro);
+    }
+    if (coro == NULL && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_TypeError, "create_task() missing required argument: 'coro'");
+    }
+    return coro;
+}
+
 /* In debug mode a task remembers where it was made: the frame below us, which is right as it is,
  * because C code has no frame. */
 PyObject *
@@ -118,13 +132,8 @@ loop_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     if (nargs == 1) {
         coro = Py_NewRef(args[0]);
     }
-    else if ((coro = Py_XNewRef(PyDict_GetItemString(kwargs, "coro"))) != NULL) {
-        if (PyDict_DelItemString(kwargs, "coro") < 0) {
-            Py_CLEAR(coro);
-        }
-    }
     else {
-        PyErr_SetString(PyExc_TypeError, "create_task() missing required argument: 'coro'");
+        coro = take_coro(self->st, kwargs);
     }
     if (coro == NULL) {
         task = NULL;

@@ -111,7 +111,7 @@ stop(ListenerObject *self)
 {
     if (self->listening) {
         self->listening = 0;
-        fdpoll_unwatch(self->loop, self->fd);
+        fdpoll_unwatch(self->loop, self->fd, self);
     }
 }
 

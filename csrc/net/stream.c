@@ -1,4 +1,4 @@
-/* stream.c - StreamObject: life and attributes of a transport over one connected stream socket.
+/* stream.c - StreamObject: life and methods of a transport over one connected stream socket.
  * Owns:    the descriptor from stream_new() on; see stream.h for the members.
  * Kept by: its uv handle (loop_own) until the close callback.
  * Threads: the loop's. PYCALL: stream_begin(), stream_fatal(), the methods. */
@@ -6,7 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/handle.h"
@@ -87,6 +87,27 @@ on_loop_close(loop_owned *owned)
     close_handle(s);
 }
 
+/* Before a poll that would tell epoll of a change: is the descriptor still a socket? If not, somebody
+ * closed it under us, and libuv must not see it again. */
+static void
+on_touched(loop_owned *owned)
+{
+    StreamObject *s = CONTAINER_OF(owned, StreamObject, owned);
+    struct stat st;
+    if (!s->uv_live || (fstat(s->fd, &st) == 0 && S_ISSOCK(st.st_mode))) {
+        return;
+    }
+    Py_INCREF(s);
+    uvolt_raise_uv(-EBADF);
+    stream_fatal(s, "Fatal error: the socket was closed under the transport");
+    s->uv_live = 0;
+    s->reading = 0;
+    fdpoll_release(s->loop, s->fd, (PyObject *)s);
+    close_uv_keeping(s, s->fd);
+    s->fd = -1;
+    Py_DECREF(s);
+}
+
 static void
 detach_server(StreamObject *s)
 {
@@ -101,6 +122,23 @@ detach_server(StreamObject *s)
     }
     Py_XDECREF(r);
     Py_DECREF(server);
+}
+
+/* sendfile waits for the buffer to be sent: it never will be. */
+static void
+fail_empty_waiter(StreamObject *s, PyObject *exc)
+{
+    PyObject *waiter = s->empty_waiter;
+    if (waiter == NULL) {
+        return;
+    }
+    s->empty_waiter = NULL;
+    PyObject *r = PyObject_CallMethod(s->loop->st->support, "fail_waiter", "OO", waiter, exc);
+    if (r == NULL) {
+        PyErr_WriteUnraisable(waiter);
+    }
+    Py_XDECREF(r);
+    Py_DECREF(waiter);
 }
 
 /* _call_connection_lost(exc): the last callback, then the end of the descriptor. PYCALL. */
@@ -120,6 +158,7 @@ stream_connection_lost(PyObject *op, PyObject *exc)
         r = Py_NewRef(Py_None);
     }
     PyObject *raised = PyErr_GetRaisedException();
+    fail_empty_waiter(self, exc);
     stream_stop_reading(self);
     close_handle(self);
     Py_CLEAR(self->protocol);
@@ -203,90 +242,10 @@ open_handle(StreamObject *s, int fd)
     }
     s->uv_live = 1;
     s->owned.close = on_loop_close;
+    s->owned.check = on_touched;
     loop_own(loop, &s->owned, (PyObject *)s);
     loop->st->c_uv_handles_opened++;
     return uv_tcp_open(&s->uv, fd);
-}
-
-/* The dict with socket, sockname and peername, as asyncio fills it. Borrowed, or NULL. */
-static PyObject *
-need_extra(StreamObject *s)
-{
-    if (s->extra == NULL && (s->extra = PyDict_New()) == NULL) {
-        return NULL;
-    }
-    return s->extra;
-}
-
-/* A Unix path does not fit into small_addr: keep it as Python's object. -1 with an exception. */
-static int
-keep_long_name(StreamObject *s, int (*ask)(int, struct sockaddr *, socklen_t *), PyObject *key)
-{
-    struct sockaddr_storage storage;
-    socklen_t len = sizeof(storage);
-    if (ask(s->fd, (struct sockaddr *)&storage, &len) < 0) {
-        return 0;
-    }
-    PyObject *extra = need_extra(s);
-    PyObject *name = extra == NULL ? NULL : uvolt_sockaddr_to_py((struct sockaddr *)&storage, len);
-    int rc = name == NULL ? -1 : PyDict_SetItem(extra, key, name);
-    Py_XDECREF(name);
-    return rc;
-}
-
-static int
-learn_name(StreamObject *s, int (*ask)(int, struct sockaddr *, socklen_t *), small_addr *addr,
-           socklen_t *addr_len, PyObject *key)
-{
-    socklen_t len = sizeof(*addr);
-    *addr_len = 0;
-    if (ask(s->fd, &addr->sa, &len) < 0) {
-        return 0;
-    }
-    if (len > (socklen_t)sizeof(*addr)) {
-        return keep_long_name(s, ask, key);
-    }
-    *addr_len = len;
-    return 0;
-}
-
-/* -1 with an exception. */
-static int
-learn_names(StreamObject *s)
-{
-    core_state *st = s->loop->st;
-    if (learn_name(s, getsockname, &s->sockname, &s->sockname_len, st->n_sockname) < 0
-        || learn_name(s, getpeername, &s->peername, &s->peername_len, st->n_peername) < 0) {
-        return -1;
-    }
-    if (s->sockname_len > 0
-        && (s->sockname.sa.sa_family == AF_INET || s->sockname.sa.sa_family == AF_INET6)) {
-        int one = 1; /* as asyncio; fails on what is not TCP, which is no harm */
-        setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    }
-    return 0;
-}
-
-/* While a SocketIO reference is counted, sock.close() by the user leaves the descriptor open. */
-static int
-hold_sock(StreamObject *s, PyObject *sock)
-{
-    core_state *st = s->loop->st;
-    PyObject *refs;
-    int found = PyObject_GetOptionalAttr(sock, st->n__io_refs, &refs);
-    if (found > 0) {
-        PyObject *one = PyLong_FromLong(1);
-        PyObject *more = one == NULL ? NULL : PyNumber_Add(refs, one);
-        found = more == NULL ? -1 : PyObject_SetAttr(sock, st->n__io_refs, more);
-        Py_XDECREF(one);
-        Py_XDECREF(more);
-        Py_DECREF(refs);
-    }
-    if (found < 0) {
-        return -1;
-    }
-    s->sock = Py_NewRef(sock);
-    return 0;
 }
 
 static int
@@ -338,7 +297,7 @@ stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObjec
         goto failed;
     }
     s->fd = fd;
-    if (learn_names(s) < 0 || (sock != NULL && hold_sock(s, sock) < 0) || stream_set_protocol(s, protocol) < 0
+    if (stream_learn_names(s) < 0 || (sock != NULL && stream_hold_sock(s, sock) < 0) || stream_set_protocol(s, protocol) < 0
         || fdpoll_claim(loop, fd, (PyObject *)s) < 0 || attach_server(s, server) < 0) {
         goto failed;
     }
@@ -418,7 +377,7 @@ stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     Py_XDECREF(begin);
     if (h == NULL
         || (args[4] != Py_None
-            && (need_extra(s) == NULL || PyDict_Update(s->extra, args[4]) < 0))) {
+            && (stream_need_extra(s) == NULL || PyDict_Update(s->extra, args[4]) < 0))) {
         stream_force_close(s, Py_None);
         Py_DECREF(s);
         Py_XDECREF(h);
@@ -464,7 +423,9 @@ stream_clear(PyObject *op)
     Py_CLEAR(self->on_data);
     Py_CLEAR(self->get_buffer);
     Py_CLEAR(self->context);
-    Py_CLEAR(self->sock);
+    if (!self->uv_live) { /* its finalizer would close the descriptor that libuv has */
+        Py_CLEAR(self->sock);
+    }
     Py_CLEAR(self->server);
     Py_CLEAR(self->extra);
     Py_CLEAR(self->empty_waiter);
@@ -561,7 +522,7 @@ stream_can_write_eof(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(unused))
     Py_RETURN_TRUE;
 }
 
-static PyObject *
+PyObject *
 stream_get_protocol(PyObject *op, PyObject *Py_UNUSED(unused))
 {
     PyObject *protocol = ((StreamObject *)op)->protocol;
@@ -620,159 +581,6 @@ stream_reset_empty_waiter(PyObject *op, PyObject *Py_UNUSED(unused))
 {
     Py_CLEAR(((StreamObject *)op)->empty_waiter);
     Py_RETURN_NONE;
-}
-
-/* ---- extra info ---------------------------------------------------------------------------- */
-
-static PyObject *
-make_sock(StreamObject *s)
-{
-    if (s->sock == NULL && s->fd >= 0) {
-        PyObject *sock =
-            PyObject_CallMethod(s->loop->st->support, "socket_from_fd", "i", s->fd);
-        if (sock == NULL) {
-            return NULL;
-        }
-        int rc = hold_sock(s, sock);
-        Py_DECREF(sock);
-        if (rc < 0) {
-            return NULL;
-        }
-    }
-    return Py_NewRef(s->sock != NULL ? s->sock : Py_None);
-}
-
-/* New reference: the value under `key`, made now if it is one of ours; NULL without an exception if
- * there is none. */
-static PyObject *
-extra_value(StreamObject *s, PyObject *key)
-{
-    core_state *st = s->loop->st;
-    PyObject *value = NULL, *extra = need_extra(s);
-    if (extra == NULL) {
-        return NULL;
-    }
-    value = PyDict_GetItemWithError(extra, key);
-    if (value != NULL || PyErr_Occurred() || !PyUnicode_Check(key)) {
-        return Py_XNewRef(value);
-    }
-    if (PyUnicode_Compare(key, st->n_socket) == 0) {
-        PyObject *sock = make_sock(s);
-        value = sock == NULL || sock == Py_None
-                    ? NULL
-                    : PyObject_CallMethod(st->support, "transport_socket", "O", sock);
-        Py_XDECREF(sock);
-    }
-    else if (PyUnicode_Compare(key, st->n_sockname) == 0) {
-        value = s->sockname_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->sockname.sa, s->sockname_len);
-    }
-    else if (PyUnicode_Compare(key, st->n_peername) == 0) {
-        value = s->peername_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->peername.sa, s->peername_len);
-    }
-    if (value != NULL && PyDict_SetItem(extra, key, value) < 0) {
-        Py_CLEAR(value);
-    }
-    return value;
-}
-
-static PyObject *
-stream_get_extra_info(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
-    PyObject *name = nargs > 0 ? args[0] : NULL, *fallback = nargs > 1 ? args[1] : NULL;
-    for (Py_ssize_t i = 0; i < nkw; i++) {
-        PyObject *kw = PyTuple_GET_ITEM(kwnames, i);
-        if (name == NULL && PyUnicode_CompareWithASCIIString(kw, "name") == 0) {
-            name = args[nargs + i];
-        }
-        else if (fallback == NULL && PyUnicode_CompareWithASCIIString(kw, "default") == 0) {
-            fallback = args[nargs + i];
-        }
-        else {
-            nargs = 3;
-        }
-    }
-    if (name == NULL || nargs > 2) {
-        PyErr_SetString(PyExc_TypeError, "get_extra_info() takes name and default=None");
-        return NULL;
-    }
-    PyObject *value = extra_value((StreamObject *)op, name);
-    if (value == NULL && !PyErr_Occurred()) {
-        value = Py_NewRef(fallback != NULL ? fallback : Py_None);
-    }
-    return value;
-}
-
-/* transport._extra: the whole dict, for the few that read or fill it. */
-static PyObject *
-stream_get_extra(PyObject *op, void *Py_UNUSED(closure))
-{
-    StreamObject *self = (StreamObject *)op;
-    core_state *st = self->loop->st;
-    PyObject *names[] = {st->n_socket, st->n_sockname, st->n_peername};
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
-        PyObject *value = extra_value(self, names[i]);
-        if (value == NULL && PyErr_Occurred()) {
-            return NULL;
-        }
-        Py_XDECREF(value);
-    }
-    return Py_NewRef(self->extra);
-}
-
-/* ---- attributes ---------------------------------------------------------------------------- */
-
-static PyObject *
-stream_repr(PyObject *op)
-{
-    return PyObject_CallMethod(((StreamObject *)op)->loop->st->support, "transport_repr", "O", op);
-}
-
-static PyObject *
-stream_get_sock(PyObject *op, void *Py_UNUSED(closure))
-{
-    StreamObject *self = (StreamObject *)op;
-    return self->finished ? Py_NewRef(Py_None) : make_sock(self);
-}
-
-static PyObject *
-stream_get_loop(PyObject *op, void *Py_UNUSED(closure))
-{
-    return Py_NewRef((PyObject *)((StreamObject *)op)->loop);
-}
-
-static PyObject *
-stream_get_protocol_attr(PyObject *op, void *Py_UNUSED(closure))
-{
-    return stream_get_protocol(op, NULL);
-}
-
-static int
-stream_set_protocol_attr(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
-{
-    return stream_set_protocol((StreamObject *)op, value != NULL ? value : Py_None);
-}
-
-#define FLAG_GETTER(flag)                                                                          \
-    static PyObject *stream_get_##flag(PyObject *op, void *Py_UNUSED(closure))                     \
-    {                                                                                              \
-        return PyBool_FromLong(((StreamObject *)op)->flag);                                        \
-    }
-FLAG_GETTER(closing)
-FLAG_GETTER(paused)
-FLAG_GETTER(protocol_paused)
-FLAG_GETTER(eof_sent)
-
-static PyObject *
-stream_get_compatible(PyObject *Py_UNUSED(op), void *Py_UNUSED(closure))
-{
-    Py_RETURN_TRUE;
-}
-
-static PyObject *
-stream_get_sendfile_mode(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyObject_GetAttrString(((StreamObject *)op)->loop->st->support, "SENDFILE_MODE");
 }
 
 static PyMethodDef stream_methods[] = {

@@ -1,6 +1,6 @@
 /* stream.h - StreamObject: a transport over one connected stream socket (TCP, Unix).
  *
- * Split by role: stream.c life and attributes, stream_read.c from the socket to the protocol,
+ * Split by role: stream.c life and methods, stream_info.c what it tells of itself, stream_read.c from the socket to the protocol,
  * stream_write.c from write() to the socket. The uv handle keeps the object alive from init to its close
  * callback; uv_close() is only called from the ready ring or loop.close(), never inside a callback of the
  * same handle. */
@@ -98,5 +98,24 @@ size_t stream_pending(const StreamObject *s); /* bytes accepted by write() and n
 void stream_drop_queue(StreamObject *s);
 void stream_forget_writes(StreamObject *s); /* the handle is closed: drop what libuv had as well */
 PyObject *stream_set_limits(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+
+/* ---- stream_info.c */
+int stream_learn_names(StreamObject *s);                /* -1 with an exception */
+int stream_hold_sock(StreamObject *s, PyObject *sock);  /* -1 with an exception */
+PyObject *stream_need_extra(StreamObject *s);           /* borrowed dict, or NULL */
+PyObject *stream_get_protocol(PyObject *, PyObject *);
+PyObject *stream_get_extra_info(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *stream_repr(PyObject *);
+PyObject *stream_get_extra(PyObject *, void *);
+PyObject *stream_get_sock(PyObject *, void *);
+PyObject *stream_get_loop(PyObject *, void *);
+PyObject *stream_get_protocol_attr(PyObject *, void *);
+int stream_set_protocol_attr(PyObject *, PyObject *, void *);
+PyObject *stream_get_closing(PyObject *, void *);
+PyObject *stream_get_paused(PyObject *, void *);
+PyObject *stream_get_protocol_paused(PyObject *, void *);
+PyObject *stream_get_eof_sent(PyObject *, void *);
+PyObject *stream_get_compatible(PyObject *, void *);
+PyObject *stream_get_sendfile_mode(PyObject *, void *);
 
 #endif

@@ -3,9 +3,6 @@
  * Threads: the loop's. PYCALL: on_alloc(), on_read() through the sinks.
  * Three sinks: bytes for data_received, straight into the buffer of a BufferedProtocol, and straight into
  * the bytearray of a stock asyncio.StreamReader, which saves two Python frames per read. */
-#include <errno.h>
-#include <fcntl.h>
-
 #include "core/clock.h"
 #include "core/handle.h"
 #include "net/stream.h"
@@ -468,6 +465,9 @@ on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
                             ? "Fatal error: protocol.buffer_updated() call failed."
                             : "Fatal error: protocol.data_received() call failed.");
     }
+    if (UNLIKELY(s->view.obj != NULL)) {
+        PyBuffer_Release(&s->view); /* get_buffer() set another protocol */
+    }
     Py_DECREF(s);
 }
 
@@ -479,13 +479,8 @@ stream_start_reading(StreamObject *s)
     if (s->reading || s->paused || s->closing || s->eof_received || !s->uv_live) {
         return;
     }
-    /* libuv aborts when epoll refuses a descriptor: look whether somebody closed it under us. */
-    if (fcntl(s->fd, F_GETFD) < 0) {
-        uvolt_raise_uv(-errno);
-        stream_fatal(s, "Fatal read error on socket transport");
-        return;
-    }
     s->reading = 1;
+    loop_touch(s->loop, &s->owned);
     if (!s->in_alloc) {
         int err = uv_read_start((uv_stream_t *)&s->uv, on_alloc, on_read);
         if (err < 0 && err != UV_EALREADY) {
@@ -502,6 +497,7 @@ stream_stop_reading(StreamObject *s)
     if (s->reading) {
         s->reading = 0;
         if (!s->in_alloc && s->uv_live) {
+            loop_touch(s->loop, &s->owned);
             uv_read_stop((uv_stream_t *)&s->uv);
         }
     }

@@ -166,9 +166,11 @@ PyObject *
 stream_set_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     StreamObject *self = (StreamObject *)op;
-    PyObject *limits = PyObject_Vectorcall(
-        PyDict_GetItemString(PyModule_GetDict(self->loop->st->support), "write_limits"), args,
-        (size_t)nargs, kwnames);
+    PyObject *read_limits = PyObject_GetAttrString(self->loop->st->support, "write_limits");
+    PyObject *limits = read_limits == NULL
+                           ? NULL
+                           : PyObject_Vectorcall(read_limits, args, (size_t)nargs, kwnames);
+    Py_XDECREF(read_limits);
     if (limits == NULL) {
         return NULL;
     }
@@ -289,6 +291,7 @@ submit(StreamObject *s)
         free(bufs);
     }
     if (err == 0) {
+        loop_touch(s->loop, &s->owned);
         s->writing = 1;
         s->inflight = s->queued;
         s->waiting_bytes = 0;
@@ -306,8 +309,7 @@ flush_done(StreamObject *s)
         return;
     }
     if (s->empty_waiter != NULL) {
-        PyObject *waiter = s->empty_waiter;
-        s->empty_waiter = NULL;
+        PyObject *waiter = Py_NewRef(s->empty_waiter); /* stays set: write() is refused until reset */
         PyObject *r = PyObject_CallMethod(s->loop->st->support, "set_result", "OO", waiter, Py_None);
         Py_DECREF(waiter);
         if (r == NULL) {
@@ -409,7 +411,8 @@ write_bytes(StreamObject *s, PyObject *bytes)
     return write_rest(s, bytes, (size_t)sent);
 }
 
-/* Anything with a buffer: send what can be sent from where it lies, copy only what must wait. */
+/* Anything with a buffer: send what can be sent from where it lies, copy only what must wait. Getting
+ * at the buffer may run Python code (__buffer__), so the state is looked at after it. */
 static PyObject *
 write_buffer(StreamObject *s, PyObject *data)
 {
@@ -419,7 +422,13 @@ write_buffer(StreamObject *s, PyObject *data)
     }
     ssize_t sent = 0;
     PyObject *result = NULL, *rest = NULL;
-    if (view.len > 0 && s->queued == 0) {
+    int may = may_write(s, "write");
+    if (may <= 0 || view.len == 0) {
+        result = may < 0 ? NULL : Py_NewRef(Py_None);
+        PyBuffer_Release(&view);
+        return result;
+    }
+    if (s->queued == 0) {
         sent = send_some(s->fd, view.buf, (size_t)view.len);
     }
     if (sent >= 0 && sent < view.len) {
@@ -442,57 +451,56 @@ stream_write(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     if (UNLIKELY(data == NULL)) {
         return NULL;
     }
-    int exact = PyBytes_CheckExact(data);
-    if (UNLIKELY(!exact && !PyBytes_Check(data) && !PyByteArray_Check(data)
-                 && !PyMemoryView_Check(data))) {
-        return PyErr_Format(PyExc_TypeError,
-                            "data argument must be a bytes-like object, not '%.200s'",
-                            Py_TYPE(data)->tp_name);
+    if (LIKELY(PyBytes_CheckExact(data))) {
+        int may = may_write(self, "write");
+        if (UNLIKELY(may <= 0)) {
+            return may < 0 ? NULL : Py_NewRef(Py_None);
+        }
+        return write_bytes(self, data);
     }
-    int may = may_write(self, "write");
-    if (UNLIKELY(may <= 0)) {
-        return may < 0 ? NULL : Py_NewRef(Py_None);
+    if (PyBytes_Check(data) || PyByteArray_Check(data) || PyMemoryView_Check(data)) {
+        return write_buffer(self, data);
     }
-    return LIKELY(exact) ? write_bytes(self, data) : write_buffer(self, data);
+    return PyErr_Format(PyExc_TypeError, "data argument must be a bytes-like object, not '%.200s'",
+                        Py_TYPE(data)->tp_name);
 }
 
-static int
-enqueue_item(StreamObject *s, PyObject *item)
+/* The same as exact bytes. PYCALL. New reference. */
+static PyObject *
+as_bytes(PyObject *item)
 {
-    PyObject *bytes;
     if (PyBytes_CheckExact(item)) {
-        bytes = Py_NewRef(item);
+        return Py_NewRef(item);
     }
-    else {
-        PyObject *view = PyMemoryView_FromObject(item);
-        if (view == NULL) {
-            return -1;
-        }
-        bytes = PyBytes_FromObject(view);
-        Py_DECREF(view);
-        if (bytes == NULL) {
-            return -1;
-        }
-    }
-    if (PyBytes_GET_SIZE(bytes) == 0) {
-        Py_DECREF(bytes);
-        return 0;
-    }
-    return enqueue(s, bytes, 0);
+    PyObject *view = PyMemoryView_FromObject(item);
+    PyObject *bytes = view == NULL ? NULL : PyBytes_FromObject(view);
+    Py_XDECREF(view);
+    return bytes;
 }
 
-/* All or nothing: a wrong item leaves nothing of this call in the queue. */
-static int
-enqueue_all(StreamObject *s, PyObject *seq)
+/* A list of our own with every item as exact bytes: all Python code runs here, before the queue is
+ * touched, and a wrong item leaves nothing behind. New reference. */
+static PyObject *
+as_bytes_list(PyObject *iterable)
 {
-    size_t queued = s->queued, bytes = s->waiting_bytes;
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(seq); i++) {
-        if (enqueue_item(s, PySequence_Fast_GET_ITEM(seq, i)) < 0) {
-            while (s->queued > queued) {
-                s->queued--;
-                Py_DECREF(nth(s, s->queued)->bytes);
-            }
-            s->waiting_bytes = bytes;
+    PyObject *items = PySequence_List(iterable);
+    for (Py_ssize_t i = 0; items != NULL && i < PyList_GET_SIZE(items); i++) {
+        PyObject *item = Py_NewRef(PyList_GET_ITEM(items, i));
+        PyObject *bytes = as_bytes(item);
+        Py_DECREF(item);
+        if (bytes == NULL || PyList_SetItem(items, i, bytes) < 0) {
+            Py_CLEAR(items);
+        }
+    }
+    return items;
+}
+
+static int
+enqueue_all(StreamObject *s, PyObject *items)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items); i++) {
+        PyObject *bytes = PyList_GET_ITEM(items, i);
+        if (PyBytes_GET_SIZE(bytes) > 0 && enqueue(s, Py_NewRef(bytes), 0) < 0) {
             return -1;
         }
     }
@@ -504,21 +512,15 @@ stream_writelines(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
 {
     StreamObject *self = (StreamObject *)op;
     PyObject *list = uvolt_args_one("writelines", "list_of_data", args, nargs, kwnames);
-    if (list == NULL) {
+    PyObject *items = list == NULL ? NULL : as_bytes_list(list);
+    if (items == NULL) {
         return NULL;
     }
     int may = may_write(self, "writelines");
-    if (may <= 0) {
-        return may < 0 ? NULL : Py_NewRef(Py_None);
-    }
-    PyObject *seq = PySequence_Fast(list, "writelines() needs an iterable of bytes-like objects");
-    if (seq == NULL) {
-        return NULL;
-    }
-    int rc = enqueue_all(self, seq);
-    Py_DECREF(seq);
-    if (rc < 0) {
-        return NULL;
+    int rc = may <= 0 ? may : enqueue_all(self, items);
+    Py_DECREF(items);
+    if (may <= 0 || rc < 0) {
+        return rc < 0 ? NULL : Py_NewRef(Py_None);
     }
     int err = 0;
     if (!self->writing) {

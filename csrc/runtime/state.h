@@ -15,7 +15,7 @@
     X(set_result)   X(set_name) X(detach) X(fileno)            \
     X(_io_refs) X(_attach) X(_detach) X(_buffer) X(_eof) X(_waiter) X(_limit) X(_paused)           \
     X(_transport) X(_stream_reader_wr) X(feed_data) X(pause_reading) X(call_exception_handler)        \
-    X(Task) X(_signals_arrived) X(message) X(exception) X(transport) X(protocol) X(socket)         \
+    X(Task) X(coro) X(_signals_arrived) X(message) X(exception) X(transport) X(protocol) X(socket)         \
     X(sockname) X(peername) X(_SendfileMode) X(__dict__)
 
 /* What C needs from asyncio and from our own Python side (uvolt._support). Strong references. */

@@ -149,6 +149,12 @@ def set_result(future: asyncio.Future[Any], value: Any) -> None:
         future.set_result(value)
 
 
+def fail_waiter(future: asyncio.Future[Any], exc: BaseException | None) -> None:
+    """What waits for a connection to be flushed learns that it is lost."""
+    if not future.done():
+        future.set_exception(exc or ConnectionError("Connection is closed by peer"))
+
+
 def socket_from_fd(fd: int) -> socket.socket:
     """A socket object over a descriptor that a transport owns."""
     sock = socket.socket(fileno=fd)

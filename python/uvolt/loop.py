@@ -71,7 +71,7 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         self._transports = weakref.WeakValueDictionary()
         self._signal_handlers: dict[int, events.Handle] = {}
         self._unix_server_sockets: dict[socket.socket, int] = {}
-        self._listeners: dict[int, _core.Listener] = {}
+        self._listeners: dict[socket.socket, _core.Listener] = {}
         self._debug = coroutines._is_debug_mode()
         if threading.current_thread() is threading.main_thread():
             self._signals_open()

@@ -357,12 +357,12 @@ class ServerMixin:
                 )
 
         listener = _core.listen(self, sock, protocol_factory, server, backlog, accepted)
-        self._listeners[sock.fileno()] = listener
+        self._listeners[sock] = listener
 
     def _stop_serving(self: Any, sock: socket.socket) -> None:
         inode = self._unix_server_sockets.pop(sock, None)
         path = None if inode is None else sock.getsockname()
-        listener = self._listeners.pop(sock.fileno(), None)
+        listener = self._listeners.pop(sock, None)
         if listener is not None:
             listener.close()
         sock.close()

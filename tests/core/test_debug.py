@@ -139,9 +139,7 @@ def test_fault_30_wrong_thread(debug):
         await debug.run_in_executor(None, other)
 
     debug.run_until_complete(main())
-    text = (
-        "Non-thread-safe operation invoked on an event loop other than the current one"
-    )
+    text = "Non-thread-safe operation invoked on an event loop other than the current one"
     assert errors == [text] * 3
 
 
@@ -270,7 +268,8 @@ def test_whole_io_in_debug(debug):
 
 def test_environment_switches_debug_on(loop_name):
     out = support.script(
-        loop_name, "loop = new_loop()\nprint(loop.get_debug())\nloop.close()",
+        loop_name,
+        "loop = new_loop()\nprint(loop.get_debug())\nloop.close()",
         env={"PYTHONASYNCIODEBUG": "1"},
     )
     assert out == "True\n"

@@ -124,9 +124,7 @@ def test_from_a_protocol(loop, contexts, event, kind):
         b.sendall(b"hello")
         b.shutdown(socket.SHUT_WR)
         peers.append(b)
-        return await loop.create_connection(
-            lambda: support.Recorder(**{event: leave_once}), sock=a
-        )
+        return await loop.create_connection(lambda: support.Recorder(**{event: leave_once}), sock=a)
 
     async def main():
         transports.append((await open_one())[0])

@@ -188,9 +188,7 @@ def test_local_addr_of_another_family(loop, port):
                 asyncio.Protocol, LOCALHOST, port, local_addr=("::1", 0), family=socket.AF_INET
             )
         with pytest.raises(OSError):
-            await loop.create_connection(
-                asyncio.Protocol, LOCALHOST, port, local_addr=("::1", 0)
-            )
+            await loop.create_connection(asyncio.Protocol, LOCALHOST, port, local_addr=("::1", 0))
 
     loop.run_until_complete(main())
 
@@ -551,7 +549,9 @@ def test_connection_made_that_raises(loop, port, contexts):
 )
 def test_fault_40_cancelled_after_some_turns(loop, port, kwargs, turns, loop_name):
     support.oracle_lacks(
-        loop_name, "happy_eyeballs_delay" in kwargs, "the losers of a race are left to the collector"
+        loop_name,
+        "happy_eyeballs_delay" in kwargs,
+        "the losers of a race are left to the collector",
     )
     made = []
 

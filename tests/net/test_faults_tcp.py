@@ -63,9 +63,11 @@ def test_fault_03_write_into_a_reset_connection(loop):
 
 def test_fault_03_broken_pipe(loop):
     async def main():
-        async with support.connected(
-            lambda: support.Recorder(eof_received=lambda p: True)
-        ) as (transport, protocol, peer):
+        async with support.connected(lambda: support.Recorder(eof_received=lambda p: True)) as (
+            transport,
+            protocol,
+            peer,
+        ):
             peer.close()
             await protocol.eof
             for _ in range(50):
@@ -133,9 +135,11 @@ def test_fault_10_half_close_then_write_much(loop):
     """The reader is dropped, the writer lives on, for as much as it likes."""
 
     async def main():
-        async with support.connected(
-            lambda: support.Recorder(eof_received=lambda p: True)
-        ) as (transport, protocol, peer):
+        async with support.connected(lambda: support.Recorder(eof_received=lambda p: True)) as (
+            transport,
+            protocol,
+            peer,
+        ):
             peer.sendall(b"request")
             peer.shutdown(socket.SHUT_WR)
             await protocol.eof
@@ -160,9 +164,11 @@ def test_fault_16_a_reading_callback_raises(loop, contexts, event, kind):
         raise kind("on purpose")
 
     async def main():
-        async with support.connected(
-            lambda: support.Recorder(**{event: bad})
-        ) as (transport, protocol, peer):
+        async with support.connected(lambda: support.Recorder(**{event: bad})) as (
+            transport,
+            protocol,
+            peer,
+        ):
             peer.sendall(b"x")
             peer.shutdown(socket.SHUT_WR)
             await protocol.gone()
@@ -189,9 +195,9 @@ def test_fault_18_connection_made_raises(loop, contexts, server_side):
         raise ZeroDivisionError("made")
 
     async def main():
-        kwargs = {"server" if server_side else "client": lambda: support.Recorder(
-            connection_made=bad
-        )}
+        kwargs = {
+            "server" if server_side else "client": lambda: support.Recorder(connection_made=bad)
+        }
         async with support.pair(**kwargs) as (client, server):
             await support.until(lambda: contexts)
             assert "Exception in callback" in contexts[0]["message"]
@@ -211,9 +217,11 @@ def test_connection_lost_raises(loop, contexts):
         raise ZeroDivisionError("lost")
 
     async def main():
-        async with support.connected(
-            lambda: support.Recorder(connection_lost=bad)
-        ) as (transport, protocol, peer):
+        async with support.connected(lambda: support.Recorder(connection_lost=bad)) as (
+            transport,
+            protocol,
+            peer,
+        ):
             fd = transport.get_extra_info("socket").fileno()
             transport.close()
             await support.until(lambda: contexts)

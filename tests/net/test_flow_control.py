@@ -61,7 +61,12 @@ def test_limits(loop):
 def test_fault_08_watermark_abuse(loop):
     async def main():
         async with support.connected() as (transport, _, _peer):
-            for kwargs in ({"high": 10, "low": 20}, {"high": -1}, {"low": -1}, {"high": 5, "low": -5}):
+            for kwargs in (
+                {"high": 10, "low": 20},
+                {"high": -1},
+                {"low": -1},
+                {"high": 5, "low": -5},
+            ):
                 with pytest.raises(ValueError, match="must be >= low"):
                     transport.set_write_buffer_limits(**kwargs)
             assert transport.get_write_buffer_limits() == (16 * KIB, 64 * KIB)
@@ -260,9 +265,11 @@ def test_write_in_resume_writing(loop):
                 transport.write(part)
                 sent += len(part)
 
-        async with support.connected(
-            lambda: support.Recorder(resume_writing=more)
-        ) as (transport, protocol, peer):
+        async with support.connected(lambda: support.Recorder(resume_writing=more)) as (
+            transport,
+            protocol,
+            peer,
+        ):
             more(protocol)
             loop_ = asyncio.get_running_loop()
 
@@ -295,9 +302,7 @@ def test_large_both_ways(loop, buffered):
         async with support.pair(kind, kind) as (a, b):
             for at in range(0, len(data), 999_983):
                 a.transport.write(data[at : at + 999_983])
-                b.transport.writelines(
-                    [data[at : at + 500_000], data[at + 500_000 : at + 999_983]]
-                )
+                b.transport.writelines([data[at : at + 500_000], data[at + 500_000 : at + 999_983]])
             for p in (a, b):
                 await support.until(lambda p=p: len(p.data) >= len(data), 30)
                 assert hashlib.sha256(p.data).hexdigest() == digest
@@ -315,9 +320,10 @@ def test_slow_reader(loop):
             p.transport.pause_reading()
             loop.call_later(rng.random() / 2000, p.transport.resume_reading)
 
-        async with support.pair(
-            support.Recorder, lambda: support.Recorder(data_received=nap)
-        ) as (a, b):
+        async with support.pair(support.Recorder, lambda: support.Recorder(data_received=nap)) as (
+            a,
+            b,
+        ):
             a.transport.write(data)
             a.transport.write_eof()
             await asyncio.wait_for(b.eof, 30 * support.SLOW)

@@ -81,9 +81,11 @@ def test_half_open_does_not_spin(loop):
     import time
 
     async def main():
-        async with support.connected(
-            lambda: support.Recorder(eof_received=lambda p: True)
-        ) as (transport, protocol, peer):
+        async with support.connected(lambda: support.Recorder(eof_received=lambda p: True)) as (
+            transport,
+            protocol,
+            peer,
+        ):
             peer.shutdown(socket.SHUT_WR)
             await protocol.eof
             start = time.process_time()
@@ -142,9 +144,11 @@ def test_buffered(loop):
 @pytest.mark.parametrize("size", [1, 2, 7])
 def test_buffered_tiny(loop, size):
     async def main():
-        async with support.connected(
-            lambda: support.BufferedRecorder(size)
-        ) as (transport, protocol, peer):
+        async with support.connected(lambda: support.BufferedRecorder(size)) as (
+            transport,
+            protocol,
+            peer,
+        ):
             data = bytes(range(256))
             peer.sendall(data)
             assert await protocol.received(256) == data
@@ -186,9 +190,7 @@ def test_fault_17_empty_buffer(loop, contexts, buffer):
             assert type(protocol.lost) is RuntimeError
             assert "get_buffer() returned an empty buffer" in str(protocol.lost)
             assert contexts[0]["exception"] is protocol.lost
-            assert contexts[0]["message"] == (
-                "Fatal error: protocol.get_buffer() call failed."
-            )
+            assert contexts[0]["message"] == ("Fatal error: protocol.get_buffer() call failed.")
             contexts.clear()
 
     run(loop, main)
@@ -217,9 +219,11 @@ def test_fault_16_buffered_raises(loop, contexts, event):
         raise ZeroDivisionError(event)
 
     async def main():
-        async with support.connected(
-            lambda: support.BufferedRecorder(**{event: bad})
-        ) as (transport, protocol, peer):
+        async with support.connected(lambda: support.BufferedRecorder(**{event: bad})) as (
+            transport,
+            protocol,
+            peer,
+        ):
             peer.sendall(b"x")
             await protocol.gone()
             assert type(protocol.lost) is ZeroDivisionError
@@ -292,9 +296,11 @@ def test_fault_15_set_protocol_in_data_received(loop):
         def switch(p):
             p.transport.set_protocol(second)
 
-        async with support.connected(
-            lambda: support.Recorder(data_received=switch)
-        ) as (transport, first, peer):
+        async with support.connected(lambda: support.Recorder(data_received=switch)) as (
+            transport,
+            first,
+            peer,
+        ):
             peer.sendall(b"first")
             await first.received(5)
             peer.sendall(b"second")
@@ -548,9 +554,7 @@ def test_callback_matrix(loop, contexts, event, action, loop_name):
             else:
                 transport.abort()
             last = getattr(protocol, "other", protocol)
-            await support.until(
-                lambda: last.closed.done() or protocol.closed.done(), timeout=10
-            )
+            await support.until(lambda: last.closed.done() or protocol.closed.done(), timeout=10)
             await support.settle()
             ends = protocol.count("connection_lost")
             if last is not protocol:

@@ -65,9 +65,10 @@ def test_get(loop):
 
 def test_methods_and_json(loop):
     async def main():
-        async with served(
-            web.route("*", "/json", send_json)
-        ) as url, aiohttp.ClientSession() as session:
+        async with (
+            served(web.route("*", "/json", send_json)) as url,
+            aiohttp.ClientSession() as session,
+        ):
             for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
                 async with session.request(method, f"{url}/json", params={"n": "1"}) as response:
                     assert await response.json() == {"query": {"n": "1"}, "method": method}
@@ -96,9 +97,10 @@ def test_bodies(loop, size):
     data = os.urandom(size)
 
     async def main():
-        async with served(
-            web.post("/", echo), client_max_size=1 << 24
-        ) as url, aiohttp.ClientSession() as session:
+        async with (
+            served(web.post("/", echo), client_max_size=1 << 24) as url,
+            aiohttp.ClientSession() as session,
+        ):
             async with session.post(url, data=data) as response:
                 assert await response.read() == data
 
@@ -162,9 +164,10 @@ def test_file_and_form(loop, tmp_path):
         async def send(request):
             return web.FileResponse(path)
 
-        async with served(
-            web.post("/", upload), web.get("/", send), client_max_size=1 << 22
-        ) as url, aiohttp.ClientSession() as session:
+        async with (
+            served(web.post("/", upload), web.get("/", send), client_max_size=1 << 22) as url,
+            aiohttp.ClientSession() as session,
+        ):
             with path.open("rb") as f:
                 form = aiohttp.FormData()
                 form.add_field("name", "value")

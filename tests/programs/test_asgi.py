@@ -74,7 +74,13 @@ def make_app(log):
 @contextlib.asynccontextmanager
 async def served(app):
     config = uvicorn.Config(
-        app, host=support.LOCALHOST, port=0, log_level="error", lifespan="on", ws="websockets-sansio"
+        app,
+        host=support.LOCALHOST,
+        port=0,
+        log_level="error",
+        log_config=None,  # its own closes the handlers of pytest
+        lifespan="on",
+        ws="websockets-sansio",
     )
     server = uvicorn.Server(config)
     task = asyncio.ensure_future(server.serve())
@@ -115,9 +121,7 @@ def test_many_requests(loop):
             async with httpx.AsyncClient(
                 base_url=f"http://{support.LOCALHOST}:{port}", limits=limits, timeout=30
             ) as client:
-                responses = await asyncio.gather(
-                    *(client.get(f"/items/{n}") for n in range(100))
-                )
+                responses = await asyncio.gather(*(client.get(f"/items/{n}") for n in range(100)))
                 assert [r.json()["number"] for r in responses] == list(range(100))
 
     run(loop, main)

@@ -94,7 +94,14 @@ def test_by_policy(loop_name, tmp_path):
     (tmp_path / "test_it.py").write_text(MODULE.format(expected=loop_name))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:anyio"]
-        + ["-W", "error", "-W", "ignore:Overriding the:pytest.PytestDeprecationWarning", "-o", "asyncio_default_fixture_loop_scope=function"],
+        + [
+            "-W",
+            "error",
+            "-W",
+            "ignore:Overriding the:pytest.PytestDeprecationWarning",
+            "-o",
+            "asyncio_default_fixture_loop_scope=function",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
