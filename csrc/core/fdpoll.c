@@ -133,7 +133,7 @@ clear_mask(LoopObject *loop, int fd, uint32_t bits)
     fd_entry *entry = &loop->fds[fd];
     uint32_t mask = entry->mask & ~bits;
     struct epoll_event ev = {.events = mask, .data.fd = fd};
-    if (entry->mask != mask) { /* an error means it was closed: nothing to forget */
+    if (entry->mask != mask && loop_own_process(loop) == 0) { /* an error means it was closed: nothing to forget */
         epoll_ctl(loop->epfd, mask ? EPOLL_CTL_MOD : EPOLL_CTL_DEL, fd, &ev);
         entry->mask = mask;
     }
@@ -146,8 +146,8 @@ add_mask(LoopObject *loop, int fd, uint32_t bits)
 {
     uint32_t mask = loop->fds[fd].mask | bits;
     struct epoll_event ev = {.events = mask, .data.fd = fd};
-    int err = 0;
-    if (loop->epfd < 0 && (err = open_set(loop)) < 0) {
+    int err = loop_own_process(loop);
+    if (err < 0 || (loop->epfd < 0 && (err = open_set(loop)) < 0)) {
         return err;
     }
     if (loop->fds[fd].mask != 0) {
@@ -506,6 +506,30 @@ fdpoll_unwatch_signals(PyObject *op, PyObject *fd_object)
     }
     fdpoll_unwatch((LoopObject *)op, fd, NULL);
     Py_RETURN_NONE;
+}
+
+/* ---- fork ---------------------------------------------------------------------------------- */
+
+/* A new set under the old number, for libuv to go on with. */
+int
+fdpoll_after_fork(LoopObject *loop)
+{
+    if (loop->epfd < 0) {
+        return 0;
+    }
+    int epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (epfd < 0) {
+        return -errno;
+    }
+    int err = dup3(epfd, loop->epfd, O_CLOEXEC) < 0 ? -errno : 0;
+    close(epfd);
+    for (size_t fd = 0; err == 0 && fd < loop->nfds; fd++) {
+        struct epoll_event ev = {.events = loop->fds[fd].mask, .data.fd = (int)fd};
+        if (ev.events != 0 && epoll_ctl(loop->epfd, EPOLL_CTL_ADD, (int)fd, &ev) < 0) {
+            loop->fds[fd].mask = 0; /* closed meanwhile */
+        }
+    }
+    return err;
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */

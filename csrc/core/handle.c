@@ -95,14 +95,15 @@ handle_note_origin(HandleObject *h)
     return h->source_traceback == NULL ? -1 : 0;
 }
 
+/* `rc` is what handle_fill() gave, and comes back. */
 static inline int
-handle_finish(HandleObject *h)
+handle_finish(HandleObject *h, int rc)
 {
     PyObject_GC_Track(h);
-    if (UNLIKELY(h->loop->debug)) {
+    if (UNLIKELY(h->loop->debug) && rc == 0) {
         return handle_note_origin(h);
     }
-    return 0;
+    return rc;
 }
 
 HandleObject *
@@ -117,8 +118,8 @@ handle_new(LoopObject *loop, PyObject *callback, PyObject *const *args, Py_ssize
             return NULL;
         }
     }
-    int failed = handle_fill(h, loop, callback, args, nargs, context) < 0;
-    if (UNLIKELY(handle_finish(h) < 0 || failed)) {
+    int rc = handle_fill(h, loop, callback, args, nargs, context);
+    if (UNLIKELY(handle_finish(h, rc) < 0)) {
         Py_DECREF(h);
         return NULL;
     }
@@ -137,12 +138,12 @@ timer_new(LoopObject *loop, double when, PyObject *callback, PyObject *const *ar
             return NULL;
         }
     }
-    int failed = handle_fill(&t->handle, loop, callback, args, nargs, context) < 0;
+    int rc = handle_fill(&t->handle, loop, callback, args, nargs, context);
     t->handle.flags |= HANDLE_TIMER;
     t->node.when = when;
     t->node.seq = loop->timer_seq++;
     t->node.index = HEAP_OUT;
-    if (UNLIKELY(handle_finish(&t->handle) < 0 || failed)) {
+    if (UNLIKELY(handle_finish(&t->handle, rc) < 0)) {
         Py_DECREF(t);
         return NULL;
     }

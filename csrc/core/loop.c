@@ -113,6 +113,12 @@ loop_close_handles(LoopObject *self)
     if (!self->uv_open) {
         return;
     }
+    int err = loop_own_process(self);
+    if (err < 0) { /* no descriptors for sets of our own: leave the parent's alone */
+        uvolt_raise_uv(err);
+        PyErr_WriteUnraisable(NULL);
+        return;
+    }
     self->uv_open = 0;
     self->closed = 1;
     drop_ready(self);
@@ -183,6 +189,8 @@ loop_clear(PyObject *op)
     LoopObject *self = (LoopObject *)op;
     if (!self->running) {
         loop_close_handles(self);
+        drop_ready(self);
+        loop_forget_timers(self);
     }
 #define X(name) Py_CLEAR(self->name);
     LOOP_MEMBERS(X)

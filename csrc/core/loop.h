@@ -67,6 +67,7 @@ struct LoopObject {
     list_node touched;      /* loop_owned, to be checked before the next poll */
     fd_entry *fds;
     size_t nfds;
+    pid_t pid;              /* of the process whose epoll sets these are */
     int epfd;               /* nested epoll set of add_reader and friends, -1 until needed */
     size_t since_poll;      /* callbacks run since the last poll */
     unsigned empty_polls;   /* polls in a row that found nothing while work was ready */
@@ -114,6 +115,10 @@ PyObject *loop_run(PyObject *self, PyObject *unused);
 void loop_reacquire(LoopObject *loop);
 void loop_wake(LoopObject *loop); /* any thread, GIL held */
 
+/* A forked child shares its parent's epoll sets: what it changes there, the parent loses. Gives the child
+ * its own ones. 0 or a negative uv code. */
+int loop_own_process(LoopObject *loop);
+
 /* Takes the exception that is set: the ones that must leave the loop are kept for run(), others
  * go to the exception handler under `message`. PYCALL. */
 void loop_error(LoopObject *loop, const char *message, PyObject *transport, PyObject *protocol);
@@ -158,6 +163,7 @@ void fdpoll_unwatch(LoopObject *loop, int fd, void *arg); /* no effect if others
 int fdpoll_check_free(LoopObject *loop, int fd, PyObject *fileobj); /* RuntimeError if in use */
 int fdpoll_claim(LoopObject *loop, int fd, PyObject *transport); /* 0, or -1 with an exception */
 void fdpoll_release(LoopObject *loop, int fd, PyObject *transport);
+int fdpoll_after_fork(LoopObject *loop); /* 0 or -errno */
 void fdpoll_close(LoopObject *loop);
 int fdpoll_traverse(LoopObject *loop, visitproc visit, void *arg);
 PyObject *fdpoll_add_reader(PyObject *, PyObject *const *, Py_ssize_t);

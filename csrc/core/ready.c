@@ -11,6 +11,9 @@ static const char *const call_soon_names[] = {"callback"};
 int
 loop_push(LoopObject *loop, HandleObject *handle)
 {
+    if (UNLIKELY(loop->closed)) { /* by another thread, or by code that ran since it was checked */
+        return loop_check_closed(loop);
+    }
     if (UNLIKELY(ring_push(&loop->ready, handle) < 0)) {
         PyErr_NoMemory();
         return -1;
@@ -73,11 +76,6 @@ loop_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     PyObject *h = (PyObject *)loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1,
                                              call.context);
     if (h != NULL) {
-        if (UNLIKELY(self->closed)) { /* another thread closed it while we made the handle */
-            Py_DECREF(h);
-            loop_check_closed(self);
-            return NULL;
-        }
         loop_wake(self);
     }
     return h;

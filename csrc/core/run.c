@@ -10,6 +10,7 @@
  * (loop_enter). A poll of an idle moment while callbacks wait is skipped after a few that found nothing.
  * Owns:    loop->raised. Threads: the loop's; loop_wake() from any with the GIL. PYCALL: loop_run(). */
 #include <math.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/handle.h"
@@ -96,6 +97,7 @@ loop_wake(LoopObject *loop)
 int
 loop_init_handles(LoopObject *loop)
 {
+    loop->pid = getpid();
     int err = uv_prepare_init(&loop->uv, &loop->prepare);
     if (err == 0) {
         err = uv_prepare_start(&loop->prepare, on_prepare);
@@ -106,6 +108,23 @@ loop_init_handles(LoopObject *loop)
     }
     if (err == 0) {
         err = uv_async_init(&loop->uv, &loop->async, on_async);
+    }
+    return err;
+}
+
+int
+loop_own_process(LoopObject *loop)
+{
+    pid_t pid = getpid();
+    if (LIKELY(pid == loop->pid)) {
+        return 0;
+    }
+    int err = fdpoll_after_fork(loop);
+    if (err == 0) {
+        err = uv_loop_fork(&loop->uv);
+    }
+    if (err == 0) {
+        loop->pid = pid;
     }
     return err;
 }
@@ -208,9 +227,12 @@ loop_run(PyObject *op, PyObject *Py_UNUSED(unused))
         PyErr_SetString(PyExc_RuntimeError, "This event loop is already running");
         return NULL;
     }
+    int rc = loop_own_process(self);
+    if (rc < 0) {
+        return uvolt_raise_uv(rc);
+    }
     self->running = 1;
     self->empty_polls = 0;
-    int rc;
     do {
         rc = iterate(self);
     } while (rc == 0 && !self->stopping);

@@ -66,7 +66,8 @@ schedule(LoopObject *self, double when, const call_args *call, const char *metho
         Py_DECREF(r);
     }
     TimerObject *t = timer_new(self, when, args[0], args + 1, call->nargs - 2, call->context);
-    if (UNLIKELY(t == NULL)) {
+    if (UNLIKELY(t == NULL || loop_check_closed(self) < 0)) { /* making it may have run code */
+        Py_XDECREF(t);
         return NULL;
     }
     if (UNLIKELY(heap_insert(&self->timers, &t->node) < 0)) {

@@ -61,9 +61,9 @@ close_handle(StreamObject *s)
         return;
     }
     int fd = s->fd;
-    int ours = s->sock == NULL || give_up_sock(s);
-    s->uv_live = 0;
+    s->uv_live = 0; /* first: detach() may be anybody's and come back here */
     s->reading = 0;
+    int ours = s->sock == NULL || give_up_sock(s);
     s->fd = -1;
     fdpoll_release(s->loop, fd, (PyObject *)s);
     if (ours) {
@@ -148,6 +148,10 @@ stream_connection_lost(PyObject *op, PyObject *exc)
     StreamObject *self = (StreamObject *)op;
     if (self->finished) {
         Py_RETURN_NONE;
+    }
+    if (self->in_alloc) { /* called by hand from get_buffer(): not inside libuv */
+        self->conn_lost++;
+        return stream_schedule_lost(self, exc) < 0 ? NULL : Py_NewRef(Py_None);
     }
     self->finished = 1;
     PyObject *r = NULL;
@@ -378,9 +382,14 @@ stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (h == NULL
         || (args[4] != Py_None
             && (stream_need_extra(s) == NULL || PyDict_Update(s->extra, args[4]) < 0))) {
+        PyObject *raised = PyErr_GetRaisedException();
+        if (h != NULL) {
+            handle_cancel(h);
+        }
         stream_force_close(s, Py_None);
         Py_DECREF(s);
         Py_XDECREF(h);
+        PyErr_SetRaisedException(raised);
         return NULL;
     }
     Py_DECREF(h);

@@ -19,7 +19,7 @@ import warnings
 import weakref
 from asyncio import coroutines, events, sslproto
 from asyncio.log import logger
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import _core
 from .connect import ConnectMixin
@@ -45,6 +45,17 @@ class WatchedFds:
     def get_map(self) -> dict[int, selectors.SelectorKey]:
         """All of them, by descriptor."""
         return {fd: self.get_key(fd) for fd in self._loop._watched_fds()}
+
+
+class Wakeup(NamedTuple):
+    """A descriptor of signal.set_wakeup_fd(), and the loop it belongs to if it is one of ours."""
+
+    fd: int
+    loop: Loop | None
+
+
+# The open loops by the descriptor that signals are written to.
+_wakeup_loops: weakref.WeakValueDictionary[int, Loop] = weakref.WeakValueDictionary()
 
 
 class SelectorAttribute:
@@ -177,26 +188,32 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
             self._ssock.setblocking(False)
             self._csock.setblocking(False)
             self._watch_signals(self._ssock.fileno())
+            _wakeup_loops[self._csock.fileno()] = self
 
-    def _signals_begin(self) -> int | None:
-        """Watch for signals; the wakeup fd that was set before, None in other threads."""
+    def _signals_begin(self) -> Wakeup | None:
+        """Watch for signals; what the wakeup fd was before, None in other threads."""
         if threading.current_thread() is not threading.main_thread():
             return None
         self._signals_open()
         try:
-            return signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+            fd = signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
         except ValueError:  # a sub-interpreter has no signals
             return None
+        return Wakeup(fd, _wakeup_loops.get(fd))
 
-    def _signals_end(self, old: int | None) -> None:
+    def _signals_end(self, old: Wakeup | None) -> None:
         if old is None:
             return
         ours = -1 if self._csock is None else self._csock.fileno()
-        if self._signal_handlers and old in (-1, ours):
+        fd = old.fd
+        if self._signal_handlers and fd in (-1, ours):
             return  # a signal that arrives while the loop rests is handled when it runs again
-        if old == ours:
-            old = -1  # its last handler was removed meanwhile
-        current = signal.set_wakeup_fd(old, warn_on_full_buffer=False)
+        if fd == ours or (old.loop is not None and old.loop.is_closed()):
+            fd = -1  # our last handler was removed meanwhile, or the number is somebody else's now
+        try:
+            current = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+        except (ValueError, OSError):  # closed by its owner
+            current = signal.set_wakeup_fd(-1)
         if current != ours:  # the program has set its own meanwhile
             signal.set_wakeup_fd(current, warn_on_full_buffer=False)
 
@@ -218,7 +235,11 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
             self._signal_handlers.clear()
         for signum in list(self._signal_handlers):
             self.remove_signal_handler(signum)
+        running = events._get_running_loop()
+        if isinstance(running, Loop) and threading.current_thread() is threading.main_thread():
+            running._signals_begin()  # removing our last handler has switched it off
         if self._csock is not None:
+            _wakeup_loops.pop(self._csock.fileno(), None)
             self._unwatch_signals(self._ssock.fileno())
             self._ssock.close()
             self._csock.close()

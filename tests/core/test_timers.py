@@ -136,7 +136,7 @@ def test_infinite_timer_alone_does_not_spin(loop):
 
 
 def test_nan_never_blocks_the_loop(loop):
-    """asyncio takes NaN and never runs it; a ValueError at once is as good. Nothing else suffers."""
+    """asyncio takes NaN and never runs it; a ValueError is as good. Nothing else suffers."""
     seen = []
     try:
         loop.call_later(math.nan, seen.append, "nan")

@@ -551,7 +551,7 @@ def test_fault_40_cancelled_after_some_turns(loop, port, kwargs, turns, loop_nam
     support.oracle_lacks(
         loop_name,
         "happy_eyeballs_delay" in kwargs,
-        "the losers of a race are left to the collector",
+        "losers of a race are left to the collector",
     )
     made = []
 

@@ -241,7 +241,7 @@ def test_fault_27_loop_closed_with_transports_open(loop_factory):
     loop = loop_factory()
     seen = []
 
-    async def main():
+    async def main(loop):
         a, b = support.tcp_pair()
         peers.append(b)
         transport, protocol = await loop.create_connection(
@@ -252,7 +252,7 @@ def test_fault_27_loop_closed_with_transports_open(loop_factory):
         return transport, server
 
     peers = []
-    transport, server = loop.run_until_complete(main())
+    transport, server = loop.run_until_complete(main(loop))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         loop.close()

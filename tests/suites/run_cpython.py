@@ -29,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cpython_worker import ELSEWHERE
@@ -80,17 +80,27 @@ class FileRun:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Setup:
+    """How the files are run."""
+
+    loop: str
+    jobs: int
+    limit: float  # seconds a test
+    dev: bool  # python -X dev: asyncio's debug mode, checked memory
+
+
 # --- one file in processes of its own ----------------------------------------------------------
 
 
 class FileRunner:
     """Runs one test file; starts a new process behind a test that hangs or kills the old one."""
 
-    def __init__(self, name: str, loop: str, only: Iterable[str] | None, limit: float) -> None:
+    def __init__(self, name: str, setup: Setup, only: Iterable[str] | None) -> None:
         self.run = FileRun(name)
-        self.loop = loop
+        self.setup = setup
         self.only = None if only is None else sorted(only)
-        self.limit = limit
+        self.limit = setup.limit
         self.current: str | None = None
         self.current_since = 0.0
         self.done = False
@@ -108,8 +118,8 @@ class FileRunner:
         return self.run
 
     def _command(self, scratch: pathlib.Path) -> list[str]:
-        command = [sys.executable, str(WORKER), self.run.name, "--loop", self.loop]
-        command += ["--out", str(scratch / "out")]
+        command = [sys.executable, *(["-X", "dev"] if self.setup.dev else []), str(WORKER)]
+        command += [self.run.name, "--loop", self.setup.loop, "--out", str(scratch / "out")]
         if self.only is not None:
             (scratch / "only").write_text(json.dumps(self.only))
             command += ["--only", str(scratch / "only")]
@@ -253,22 +263,19 @@ LONG_FILES = {"test_ssl": 9, "test_events": 8, "test_sendfile": 7, "test_subproc
               "test_tasks": 5, "test_sslproto": 4, "test_streams": 3}  # fmt: skip
 
 
-def run_files(
-    wanted: Mapping[str, Iterable[str] | None], loop: str, jobs: int, limit: float, quiet: bool
-) -> dict[str, FileRun]:
+def run_files(wanted: Mapping[str, Iterable[str] | None], setup: Setup) -> dict[str, FileRun]:
     names = sorted(wanted, key=lambda name: (-LONG_FILES.get(name, 0), name))
     runs: dict[str, FileRun] = {}
     lock = threading.Lock()
 
     def one(name: str) -> None:
-        run = FileRunner(name, loop, wanted[name], limit).execute()
+        run = FileRunner(name, setup, wanted[name]).execute()
         with lock:
             runs[name] = run
-            if not quiet:
-                text = f"{name}: {len(run.outcomes)} tests in {run.seconds:.1f} s"
-                print(f"  [{len(runs)}/{len(names)}] {text}", flush=True)
+            text = f"{name}: {len(run.outcomes)} tests in {run.seconds:.1f} s"
+            print(f"  [{len(runs)}/{len(names)}] {text}", flush=True)
 
-    with concurrent.futures.ThreadPoolExecutor(max_workers=jobs) as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=setup.jobs) as pool:
         for future in [pool.submit(one, name) for name in names]:
             future.result()
     return {name: runs[name] for name in sorted(runs)}
@@ -341,8 +348,9 @@ class Oracle:
         return cls(outcomes, no_loop)
 
 
-def record_oracle(wanted: Mapping[str, Iterable[str] | None], jobs: int, limit: float) -> Oracle:
-    runs = run_files(wanted, "asyncio", jobs, limit, quiet=False)
+def record_oracle(wanted: Mapping[str, Iterable[str] | None], setup: Setup) -> Oracle:
+    setup = replace(setup, loop="asyncio")
+    runs = run_files(wanted, setup)
     # Once more for what failed: the record must not lose a test to a busy machine.
     again = {
         name: [t for t, o in run.outcomes.items() if o.outcome == "failed"]
@@ -350,7 +358,7 @@ def record_oracle(wanted: Mapping[str, Iterable[str] | None], jobs: int, limit: 
     }
     again = {name: tests for name, tests in again.items() if tests}
     if again:
-        for name, run in run_files(again, "asyncio", 1, limit, quiet=False).items():
+        for name, run in run_files(again, replace(setup, jobs=1)).items():
             runs[name].outcomes.update(run.outcomes)
     return Oracle.of(runs)
 
@@ -514,13 +522,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--record", action="store_true", help="write oracle/<version>.json")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--test-timeout", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--dev", action="store_true", help="python -X dev; asyncio runs first")
     parser.add_argument("--json", metavar="FILE", help="write every outcome there")
     parser.add_argument("--slowest", type=int, default=0, metavar="N")
     parser.add_argument("-v", "--verbose", action="store_true", help="tracebacks; what is expected")
     options = parser.parse_args(arguments)
     options.whole = not options.names
-    if options.record and (options.loop != "asyncio" or options.names):
-        parser.error("--record goes with --loop asyncio and no names")
+    if options.record and (options.loop != "asyncio" or options.names or options.dev):
+        parser.error("--record goes with --loop asyncio and nothing else")
     return options
 
 
@@ -551,11 +560,12 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"CPython {platform.python_version()} test.test_asyncio on {options.loop}", flush=True)
 
     path = ORACLE / f"{VERSION}.json"
-    oracle = None if options.record else Oracle.load(path)
+    setup = Setup(options.loop, options.jobs, options.test_timeout, options.dev)
+    oracle = None if options.record or options.dev else Oracle.load(path)
     if oracle is None:
         if not options.record:
             print("no oracle on record for this interpreter; asyncio first:", flush=True)
-        oracle = record_oracle(dict.fromkeys(chosen), options.jobs, options.test_timeout)
+        oracle = record_oracle(dict.fromkeys(chosen), setup)
         if options.record:
             oracle.save(path)
             print(f"recorded {path}")
@@ -571,7 +581,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not wanted:
         sys.exit("none of these touches a loop")
 
-    runs = run_files(wanted, options.loop, options.jobs, options.test_timeout, quiet=False)
+    runs = run_files(wanted, setup)
     listed = load_expected() if options.loop == "uvolt" else {}
     verdicts = {
         name: judge(name, run, oracle.outcomes[name], listed, chosen[name] is None)
