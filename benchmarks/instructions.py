@@ -25,7 +25,7 @@ from typing import Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import commands, process, registry  # noqa: E402
+from benchmarks import commands, process, registry, results  # noqa: E402
 from benchmarks import compile as compile_c  # noqa: E402
 
 DEFAULT_CASES = [
@@ -215,6 +215,26 @@ def describe(result: Cost) -> str:
     return f"{instructions:>12}  {syscalls:>8}  {names}{note}"
 
 
+def fill(args: argparse.Namespace) -> int:
+    """Adds counts to a saved run, for its cases and the peers that could do them."""
+    run = results.load(args.into)
+    wanted = args.peers.split(",") if args.peers else None
+    names = {case.name for case in registry.select(args.cases or ["*"])}
+    for measured in run.cases:
+        case = registry.CASES.get(measured.name)
+        if case is None or case.counted is None or case.name not in names:
+            continue
+        for peer, kept in measured.measured().items():
+            if wanted is not None and peer not in wanted:
+                continue
+            counted = cost(Target(case, peer, args.python))
+            kept.instructions, kept.syscalls = counted.instructions, counted.syscalls
+            kept.syscall_names = counted.syscall_names
+            print(f"{case.name}  {peer:18}{describe(counted)}", flush=True)
+            results.save(run, args.into)
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -228,7 +248,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--profile", type=Path, metavar="DIR", help="keep callgrind's profiles of the long runs"
     )
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--into", type=Path, metavar="FILE", help="add the counts to the results of a run"
+    )
     args = parser.parse_args(argv)
+    if args.into:
+        return fill(args)
     if args.profile:
         args.profile.mkdir(parents=True, exist_ok=True)
     cases = registry.select(args.cases or DEFAULT_CASES)

@@ -420,15 +420,24 @@ def signals_restored(*numbers: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def kill_after(delay: float, number: int) -> Iterator[None]:
-    """Send this process a signal after `delay` seconds, from a thread."""
-    timer = threading.Timer(delay, os.kill, (os.getpid(), number))
-    timer.start()
-    try:
+def kill_after(
+    delay: float, number: int, loop: asyncio.AbstractEventLoop | None = None
+) -> Iterator[None]:
+    """Send this process a signal after `delay` seconds, from a thread; with a loop, once it runs:
+    an exception of the signal's handler must not hit the code before."""
+    runs = threading.Event()
+    if loop is None:
+        runs.set()
+    else:
+        loop.call_soon(runs.set)
+
+    def work() -> None:
+        if runs.wait(20 * SLOW):
+            time.sleep(delay)
+            os.kill(os.getpid(), number)
+
+    with thread(work):
         yield
-    finally:
-        timer.cancel()
-        timer.join()
 
 
 def selector_flags(fd: int) -> int:

@@ -43,7 +43,7 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
     }
     self->st = st;
     self->module = Py_NewRef(st->module);
-    self->epfd = -1;
+    self->epfd = self->wake_fd = -1;
     self->slow_callback_duration = 0.1;
     self->clock_resolution = 1e-9;
     list_init(&self->owned);
@@ -98,7 +98,7 @@ close_internal(uv_handle_t *handle, void *arg)
 {
     LoopObject *loop = arg;
     if ((void *)handle == (void *)&loop->prepare || (void *)handle == (void *)&loop->timer
-        || (void *)handle == (void *)&loop->async) {
+        || (void *)handle == (void *)&loop->wake) {
         if (!uv_is_closing(handle)) {
             uv_close(handle, NULL);
         }
@@ -137,6 +137,10 @@ loop_close_handles(LoopObject *self)
         loop_disown(CONTAINER_OF(self->owned.next, loop_owned, node));
     }
     uv_loop_close(&self->uv);
+    if (self->wake_fd >= 0) {
+        close(self->wake_fd);
+        self->wake_fd = -1;
+    }
     drop_ready(self);
 }
 

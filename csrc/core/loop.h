@@ -52,7 +52,8 @@ struct LoopObject {
     PyObject *module;       /* strong */
     uv_loop_t uv;
     uv_prepare_t prepare;   /* gives the GIL back just before a poll that blocks */
-    uv_async_t async;       /* wake-up from other threads */
+    uv_poll_t wake;         /* watches wake_fd: wake-up from other threads */
+    int wake_fd;            /* eventfd, -1 if there is none */
     uv_timer_t timer;       /* the nearest of `timers` */
     uv_poll_t nested;       /* watches epfd */
     PyThreadState *released;

@@ -133,7 +133,7 @@ def test_fault_21_the_exception_handler_raises(loop, expect_log):
 def test_fault_22_sigint_while_the_poll_sleeps(loop):
     """With nothing to do, for ever: the poll has no time-out."""
     start = time.monotonic()
-    with support.kill_after(0.1, signal.SIGINT):
+    with support.kill_after(0.1, signal.SIGINT, loop):
         with pytest.raises(KeyboardInterrupt):
             loop.run_forever()
     assert time.monotonic() - start < 10
@@ -142,7 +142,7 @@ def test_fault_22_sigint_while_the_poll_sleeps(loop):
 
 def test_fault_22_sigint_many_times(loop):
     for _ in range(20):
-        with support.kill_after(0.005, signal.SIGINT):
+        with support.kill_after(0.005, signal.SIGINT, loop):
             with pytest.raises(KeyboardInterrupt):
                 loop.run_forever()
     turn(loop)

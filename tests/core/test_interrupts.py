@@ -174,7 +174,7 @@ def test_from_a_plain_signal_handler_while_the_loop_sleeps(loop, kind):
     with support.signals_restored(signal.SIGUSR1):
         signal.signal(signal.SIGUSR1, handler)
         start = time.monotonic()
-        with support.kill_after(0.05, signal.SIGUSR1):
+        with support.kill_after(0.05, signal.SIGUSR1, loop):
             with pytest.raises(kind):
                 loop.run_until_complete(asyncio.sleep(20))
         assert time.monotonic() - start < 10
@@ -184,7 +184,7 @@ def test_from_a_plain_signal_handler_while_the_loop_sleeps(loop, kind):
 
 
 def test_keyboard_interrupt_while_the_loop_sleeps(loop):
-    with support.kill_after(0.05, signal.SIGINT):
+    with support.kill_after(0.05, signal.SIGINT, loop):
         with pytest.raises(KeyboardInterrupt):
             loop.run_forever()
     usable(loop)
@@ -197,7 +197,7 @@ def test_keyboard_interrupt_while_a_callback_works(loop):
             pass
 
     loop.call_soon(work)
-    with support.kill_after(0.05, signal.SIGINT):
+    with support.kill_after(0.05, signal.SIGINT, loop):
         with pytest.raises(KeyboardInterrupt):
             loop.run_forever()
     usable(loop)
@@ -210,7 +210,7 @@ def test_keyboard_interrupt_while_the_loop_is_busy(loop):
         loop.call_soon(again)
 
     loop.call_soon(again)
-    with support.kill_after(0.05, signal.SIGINT):
+    with support.kill_after(0.05, signal.SIGINT, loop):
         with pytest.raises(KeyboardInterrupt):
             loop.run_forever()
 

@@ -42,7 +42,7 @@ def test_handler_runs_in_the_loop(loop):
 def test_wakes_the_sleeping_loop(loop):
     loop.add_signal_handler(USR1, loop.stop)
     start = time.monotonic()
-    with support.kill_after(0.05, USR1):
+    with support.kill_after(0.05, USR1, loop):
         loop.call_later(30, loop.stop).cancel()
         loop.run_forever()
     assert time.monotonic() - start < 10
@@ -76,7 +76,7 @@ def test_sigint_gets_its_default_handler_back(loop):
 def test_sigint_handler(loop):
     seen = []
     loop.add_signal_handler(signal.SIGINT, lambda: (seen.append(1), loop.stop()))
-    with support.kill_after(0.05, signal.SIGINT):
+    with support.kill_after(0.05, signal.SIGINT, loop):
         loop.run_forever()
     assert seen == [1]
     loop.remove_signal_handler(signal.SIGINT)
@@ -183,7 +183,7 @@ def test_python_handler_runs_while_the_loop_sleeps(loop):
     seen = []
     signal.signal(USR1, lambda number, frame: seen.append(time.monotonic()))
     start = time.monotonic()
-    with support.kill_after(0.05, USR1):
+    with support.kill_after(0.05, USR1, loop):
         loop.run_until_complete(asyncio.sleep(0.3))
     # not only at the end of the sleep
     assert len(seen) == 1
@@ -195,7 +195,7 @@ def test_python_handler_beside_a_loop_handler(loop):
     loop.add_signal_handler(USR2, int)
     signal.signal(USR1, lambda number, frame: seen.append(time.monotonic()))
     start = time.monotonic()
-    with support.kill_after(0.05, USR1):
+    with support.kill_after(0.05, USR1, loop):
         loop.run_until_complete(asyncio.sleep(0.3))
     assert len(seen) == 1
     assert seen[0] - start < 0.25
@@ -205,7 +205,7 @@ def test_python_handler_beside_a_loop_handler(loop):
 def test_python_handler_may_use_call_soon_threadsafe(loop):
     signal.signal(USR1, lambda number, frame: loop.call_soon_threadsafe(loop.stop))
     start = time.monotonic()
-    with support.kill_after(0.05, USR1):
+    with support.kill_after(0.05, USR1, loop):
         timer = loop.call_later(20, loop.stop)
         loop.run_forever()
     timer.cancel()

@@ -61,14 +61,9 @@ def test_limits(loop):
 def test_fault_08_watermark_abuse(loop):
     async def main():
         async with support.connected() as (transport, _, _peer):
-            for kwargs in (
-                {"high": 10, "low": 20},
-                {"high": -1},
-                {"low": -1},
-                {"high": 5, "low": -5},
-            ):
+            for high, low in ((10, 20), (-1, None), (None, -1), (5, -5)):
                 with pytest.raises(ValueError, match="must be >= low"):
-                    transport.set_write_buffer_limits(**kwargs)
+                    transport.set_write_buffer_limits(high=high, low=low)
             assert transport.get_write_buffer_limits() == (16 * KIB, 64 * KIB)
             with pytest.raises(TypeError):
                 transport.set_write_buffer_limits(high="x")
@@ -199,7 +194,9 @@ def test_buffer_size(loop):
     run(loop, main)
 
 
-def test_fault_09_size_of_many_small_writes(loop):
+def test_fault_09_size_of_many_small_writes(loop, loop_name):
+    support.oracle_lacks(loop_name, support.PY >= (3, 12), "each write sums the whole queue")
+
     async def main():
         async with support.connected() as (transport, _, peer):
             written = fill(transport)

@@ -410,14 +410,17 @@ def test_callback_that_is_not_a_coroutine(loop):
 def test_client_connected_cb_raises(loop, contexts):
     async def main():
         async def handle(reader, writer):
+            held.append(writer.transport)
             raise ZeroDivisionError("in the handler")
 
+        held = []
         server, port = await serve(handle)
         reader, writer = await asyncio.open_connection(support.LOCALHOST, port)
         if sys.version_info >= (3, 12):
             assert await reader.read() == b""
         else:  # the connection stays open; only its task is gone
-            await asyncio.sleep(0.02)
+            await support.until(lambda: held)
+            held[0].abort()
         writer.close()
         await writer.wait_closed()
         server.close()

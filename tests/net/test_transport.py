@@ -55,8 +55,11 @@ def test_write_kinds(loop, data, expected):
     run(loop, main)
 
 
-def test_write_kinds_when_queued(loop):
+def test_write_kinds_when_queued(loop, loop_name):
     """The same when the kernel takes nothing more and the data is kept."""
+    support.oracle_lacks(
+        loop_name, support.PY >= (3, 12), "counts the items of a memoryview, not its bytes"
+    )
     parts = [
         b"bytes",
         bytearray(b"bytearray"),
@@ -98,8 +101,9 @@ def test_write_non_contiguous(loop, loop_name):
     run(loop, main)
 
 
-def test_a_changed_buffer_after_write(loop):
+def test_a_changed_buffer_after_write(loop, loop_name):
     """What write() was given is the caller's again when it returns."""
+    support.oracle_lacks(loop_name, support.PY >= (3, 12), "keeps a view of the caller's buffer")
 
     async def main():
         async with support.connected() as (transport, _, peer):
@@ -150,7 +154,6 @@ def test_write_signature(loop):
                 lambda: transport.write(),
                 lambda: transport.write(b"a", b"b"),
                 lambda: transport.writelines(),
-                lambda: transport.writelines(None),
                 lambda: transport.writelines(5),
                 lambda: transport.writelines([b"a", "text"]),
                 lambda: transport.writelines([b"a", None]),
@@ -337,7 +340,9 @@ def test_close_again_and_again(loop):
     run(loop, main)
 
 
-def test_everything_after_close_is_harmless(loop):
+def test_everything_after_close_is_harmless(loop, loop_name):
+    support.oracle_lacks(loop_name, support.PY >= (3, 12), "gh-136234: writelines after the end")
+
     async def main():
         async with support.connected() as (transport, protocol, _peer):
             transport.close()
@@ -409,7 +414,9 @@ def test_pause_and_resume_reading(loop):
     run(loop, main)
 
 
-def test_pause_in_connection_made(loop):
+def test_pause_in_connection_made(loop, loop_name):
+    support.oracle_lacks(loop_name, support.PY < (3, 11), "starts to read all the same")
+
     async def main():
         async with support.connected(
             lambda: support.Recorder(connection_made=lambda p: p.transport.pause_reading())

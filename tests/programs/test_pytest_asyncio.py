@@ -92,16 +92,12 @@ CONFTEST = {
 def test_by_policy(loop_name, tmp_path):
     (tmp_path / "conftest.py").write_text(textwrap.dedent(CONFTEST[loop_name]))
     (tmp_path / "test_it.py").write_text(MODULE.format(expected=loop_name))
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:anyio", "-W", "error"]
+    # newer ones would rather have a hook; policies are what programs have today
+    options += ["-W", "ignore:Overriding the:pytest.PytestDeprecationWarning"]
+    options += ["-o", "asyncio_default_fixture_loop_scope=function"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:anyio"]
-        + [
-            "-W",
-            "error",
-            "-W",
-            "ignore:Overriding the:pytest.PytestDeprecationWarning",
-            "-o",
-            "asyncio_default_fixture_loop_scope=function",
-        ],
+        [sys.executable, "-m", "pytest", *options],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -564,7 +564,7 @@ def main(arguments: list[str] | None = None) -> int:
     oracle = None if options.record or options.dev else Oracle.load(path)
     if oracle is None:
         if not options.record:
-            print("no oracle on record for this interpreter; asyncio first:", flush=True)
+            print("no oracle on record for this set-up; asyncio first:", flush=True)
         oracle = record_oracle(dict.fromkeys(chosen), setup)
         if options.record:
             oracle.save(path)
