@@ -34,7 +34,7 @@ class Driver:
         self.case = case
         self.peer = peer
         self.python = python
-        self.child: subprocess.Popen[str] | None = None
+        self.child: process.Child | None = None
 
     def start(self) -> None:
         """Starts the process under test and warms it up."""
@@ -127,7 +127,8 @@ class TlsDriver(Driver):
         before = process.cpu_seconds(self.pid)
         load = process.start(argv, cpu=process.client_cpu())
         try:
-            output, errors = load.communicate(timeout=60)
+            output, _ = load.communicate(timeout=60)
+            errors = process.last_line(load.errors)
         except subprocess.TimeoutExpired:
             raise ChildError("wrk did not end") from None
         finally:
@@ -161,7 +162,7 @@ def parse_wrk(output: str, errors: str, cpu_seconds: float) -> Sample:
 class ClientDriver(WorkerDriver):
     """client: an HTTP client in a worker process, against a server in C on the other core."""
 
-    server: subprocess.Popen[str] | None = None
+    server: process.Child | None = None
 
     def start(self) -> None:
         argv = commands.client_server(self.case, self.python)

@@ -73,44 +73,34 @@ def parse_strace(summary: str) -> dict[str, int]:
 
 def _run_server(argv: Sequence[str], drive: Sequence[str], operations: int) -> str:
     """Starts a server (under a tool), drives it with a load, ends it; its standard error."""
-    with tempfile.TemporaryFile("w+") as errors:
-        server = process.start(argv, cpu=process.server_cpu(), stderr=errors)
-        try:
-            try:
-                ready = process.read_json(server, 60.0)
-            except process.ChildError as error:
-                errors.seek(0)
-                lines = [line for line in errors if line.strip() and not line.startswith("==")]
-                raise process.ChildError(lines[-1].strip() if lines else str(error)) from None
-            load = [*drive, "-p", str(ready["port"])]
-            # The first connections of a server cost more than all later ones: until one has been
-            # closed, malloc maps and unmaps memory for each of asyncio's reads of 256 KiB.
-            for argv in ([*load, "-m", "100"], [*load, "-m", str(operations)]):
-                process.run_json(argv, cpu=process.client_cpu(), timeout=TIMEOUT)
-            process.terminate(int(ready["pid"]), signal.SIGTERM)
-            server.wait(30)
-            errors.seek(0)
-            return errors.read()
-        finally:
-            process.kill(server)
+    server = process.start(argv, cpu=process.server_cpu())
+    try:
+        ready = process.read_json(server, 60.0)
+        load = [*drive, "-p", str(ready["port"])]
+        # The first connections of a server cost more than all later ones: until one has been
+        # closed, malloc maps and unmaps memory for each of asyncio's reads of 256 KiB.
+        for count in (100, operations):
+            argv = [*load, "-m", str(count)]
+            process.run_json(argv, cpu=process.client_cpu(), timeout=TIMEOUT)
+        process.terminate(int(ready["pid"]), signal.SIGTERM)
+        server.wait(30)
+        return process.text(server.errors)
+    finally:
+        process.kill(server)
 
 
 def _run_program(argv: Sequence[str]) -> str:
     """Runs a program (under a tool) to its end; its standard error."""
-    with tempfile.TemporaryFile("w+") as errors:
-        child = process.start(argv, cpu=process.server_cpu(), stderr=errors)
-        try:
-            status = child.wait(TIMEOUT)
-            errors.seek(0)
-            text = errors.read()
-            if status != 0:
-                lines = [line for line in text.splitlines() if line.strip() and line[:2] != "=="]
-                raise process.ChildError(lines[-1] if lines else f"exit status {status}")
-            return text
-        except subprocess.TimeoutExpired:
-            raise process.ChildError(f"not done in {TIMEOUT:g} s") from None
-        finally:
-            process.kill(child)
+    child = process.start(argv, cpu=process.server_cpu())
+    try:
+        status = child.wait(TIMEOUT)
+        if status != 0:
+            raise process.ChildError(process.last_line(child.errors) or f"exit status {status}")
+        return process.text(child.errors)
+    except subprocess.TimeoutExpired:
+        raise process.ChildError(f"not done in {TIMEOUT:g} s") from None
+    finally:
+        process.kill(child)
 
 
 class Target:

@@ -8,9 +8,10 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -18,6 +19,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class ChildError(RuntimeError):
     """A child process did not start, died, or answered with something else than was agreed."""
+
+
+class Child(subprocess.Popen[str]):
+    """A child process and the file its standard error goes to."""
+
+    errors: IO[str]
 
 
 def cpus() -> list[int]:
@@ -45,14 +52,29 @@ def start(
     cpu: int | None = None,
     env: dict[str, str] | None = None,
     stdin: Any = subprocess.DEVNULL,
-    stderr: Any = subprocess.PIPE,
-) -> subprocess.Popen[str]:
-    """Starts a child in a session of its own, pinned to one core; it is killed when we die."""
-    return subprocess.Popen(
+) -> Child:
+    """Starts a child in a session of its own, pinned to one core; it is killed when we die.
+
+    Its standard error goes to a file: a pipe that nobody reads would stop a server that logs.
+    """
+    errors = tempfile.TemporaryFile("w+")
+    try:
+        child = _popen(argv, cpu, env, stdin, errors)
+    except BaseException:
+        errors.close()
+        raise
+    child.errors = errors
+    return child
+
+
+def _popen(
+    argv: Sequence[str], cpu: int | None, env: dict[str, str] | None, stdin: Any, errors: Any
+) -> Child:
+    return Child(
         list(argv),
         stdin=stdin,
         stdout=subprocess.PIPE,
-        stderr=stderr,
+        stderr=errors,
         text=True,
         env={**os.environ, "PYTHONHASHSEED": "0", **(env or {})},
         start_new_session=True,
@@ -60,33 +82,41 @@ def start(
     )
 
 
-def kill(child: subprocess.Popen[str]) -> None:
+def kill(child: Child) -> None:
     """Ends a child and whatever it started."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
     child.wait()
-    for pipe in (child.stdin, child.stdout, child.stderr):
+    for pipe in (child.stdin, child.stdout, child.errors):
         if pipe is not None:
             pipe.close()
 
 
-def failure(child: subprocess.Popen[str], what: str) -> ChildError:
+def text(errors: IO[str]) -> str:
+    errors.seek(0)
+    return errors.read()
+
+
+def last_line(errors: IO[str]) -> str:
+    """The last line a child wrote, without the remarks of valgrind."""
+    lines = text(errors).splitlines()
+    lines = [line.strip() for line in lines if line.strip() and not line.startswith("==")]
+    return lines[-1] if lines else ""
+
+
+def failure(child: Child, what: str) -> ChildError:
     """The reason a child gives: the last line it wrote to standard error."""
-    kill_text = ""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
     child.wait()
-    if child.stderr is not None and not child.stderr.closed:
-        lines = [line for line in child.stderr.read().splitlines() if line.strip()]
-        kill_text = lines[-1].strip() if lines else ""
-    return ChildError(kill_text or f"{what} (exit status {child.returncode})")
+    return ChildError(last_line(child.errors) or f"{what} (exit status {child.returncode})")
 
 
-def read_json(child: subprocess.Popen[str], timeout: float) -> dict[str, Any]:
+def read_json(child: Child, timeout: float) -> dict[str, Any]:
     """The next line of a child's output, as JSON; ChildError with its reason if none comes."""
     assert child.stdout is not None
     ready, _, _ = select.select([child.stdout], [], [], timeout)

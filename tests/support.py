@@ -438,9 +438,3 @@ def kill_after(
 
     with thread(work):
         yield
-
-
-def selector_flags(fd: int) -> int:
-    import fcntl
-
-    return fcntl.fcntl(fd, fcntl.F_GETFL)

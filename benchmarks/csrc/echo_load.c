@@ -1,7 +1,8 @@
 /* Closed-loop echo load in plain C on epoll, so that the client side of a measurement is never Python.
  *
  * Each of N connections sends a message of S bytes (the last one a newline), waits until S bytes have come back,
- * and sends the next: for T seconds after a warm-up, or for exactly M messages in all. One JSON object is printed.
+ * and sends the next: for T seconds after a warm-up (longer if none was answered), or for exactly M messages in all.
+ * One JSON object is printed.
  * With -P PID the CPU time of the server process is read at both ends of the measured window.
  *
  *   echo_load -p PORT [-h ADDR] [-c N] [-s S] [-t T [-w WARMUP] | -m M] [-P PID] [-i IDLE] [-q FILE] [-BCH]
@@ -48,7 +49,7 @@ static char *message;
 static size_t message_len;
 static int http, churn, epfd, stopping;
 static char recv_buf[RECV_SIZE];
-static uint64_t histogram[BUCKETS], done_count, started_count, limit_count, worst;
+static uint64_t histogram[BUCKETS], done_count, started_count, answered_count, limit_count, worst;
 
 static void die(const char *what)
 {
@@ -202,6 +203,7 @@ static void finish_message(Conn *c)
 {
     record(now_ns() - c->start);
     done_count++;
+    answered_count++;
     if (churn) {
         close(c->fd);
         attach(c);
@@ -284,6 +286,29 @@ static void set_address(const char *host, int port)
     }
 }
 
+static void handle(const struct epoll_event *event)
+{
+    Conn *c = event->data.ptr;
+    if (event->events & EPOLLOUT)
+        push(c);
+    if (event->events & ~(uint32_t)EPOLLOUT)
+        on_readable(c);
+}
+
+/* Takes the answers that are still to come, two seconds at most: a server whose connections are cut in the middle of
+ * an answer would have errors to report. */
+static void drain(void)
+{
+    uint64_t deadline = now_ns() + 2000000000u;
+    stopping = 1;
+    while (answered_count < started_count && now_ns() < deadline) {
+        struct epoll_event events[512];
+        int n = epoll_wait(epfd, events, 512, 100);
+        for (int i = 0; i < n; i++)
+            handle(&events[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *host = "127.0.0.1", *file = NULL;
@@ -357,13 +382,8 @@ int main(int argc, char **argv)
             errno = ETIMEDOUT;
             die("no answer for 30 seconds");
         }
-        for (int i = 0; i < n; i++) {
-            Conn *c = events[i].data.ptr;
-            if (events[i].events & EPOLLOUT)
-                push(c);
-            if (events[i].events & ~(uint32_t)EPOLLOUT)
-                on_readable(c);
-        }
+        for (int i = 0; i < n; i++)
+            handle(&events[i]);
         if (limit_count) {
             if (done_count == limit_count)
                 break;
@@ -378,17 +398,19 @@ int main(int argc, char **argv)
             own = own_cpu_ns();
             begin = now_ns();
             end = begin + (uint64_t)(seconds * 1e9);
-        } else if (measuring && t >= end) {
+        } else if (measuring && t >= end && done_count > 0) {
             break;
         }
     }
     cpu = pid ? process_cpu_ns(pid) - cpu : 0;
     own = own_cpu_ns() - own;
     double wall = (double)(now_ns() - begin) / 1e9;
-    stopping = 1;
+    uint64_t requests = done_count, slowest = worst;
+    double p50 = percentile_us(0.5), p90 = percentile_us(0.9), p99 = percentile_us(0.99);
+    drain();
     printf("{\"requests\": %llu, \"seconds\": %.6f, \"rate\": %.1f, \"server_cpu_ns\": %llu, "
            "\"own_cpu_ns\": %llu, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
-           (unsigned long long)done_count, wall, (double)done_count / wall, (unsigned long long)cpu, (unsigned long long)own,
-           percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), (double)worst / 1000.0);
+           (unsigned long long)requests, wall, (double)requests / wall, (unsigned long long)cpu, (unsigned long long)own,
+           p50, p90, p99, (double)slowest / 1000.0);
     return 0;
 }

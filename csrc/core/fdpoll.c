@@ -34,6 +34,9 @@ dispatch(LoopObject *loop, int fd, uint32_t events)
         return;
     }
     fd_entry *entry = &loop->fds[fd];
+    if ((events & (entry->mask | EPOLLERR | EPOLLHUP)) == 0) {
+        return; /* of a descriptor that was closed by what this batch ran before */
+    }
     if (entry->callback != NULL) {
         entry->callback(loop, fd, events, entry->arg);
         return;
@@ -266,7 +269,11 @@ fdpoll_check_free(LoopObject *self, int fd, PyObject *fileobj)
         return busy;
     }
     /* transports of asyncio's own Python code register themselves here */
-    if (self->transports != NULL && PyObject_Size(self->transports) > 0) {
+    Py_ssize_t others = self->transports == NULL ? 0 : PyObject_Size(self->transports);
+    if (others < 0) {
+        return -1;
+    }
+    if (others > 0) {
         PyObject *r = PyObject_CallMethod(self->st->support, "check_fd_free", "OiO",
                                           self->transports, fd, fileobj);
         Py_XDECREF(r);

@@ -506,11 +506,10 @@ handle_get_args(PyObject *op, void *Py_UNUSED(closure))
     if (self->flags & HANDLE_TUPLE && self->nargs) {
         return Py_NewRef(self->args[0]);
     }
-    PyObject *tuple = PyTuple_New(self->nargs);
-    for (uint32_t i = 0; tuple != NULL && i < self->nargs; i++) {
-        PyTuple_SET_ITEM(tuple, i, Py_NewRef(self->args[i]));
-    }
-    return tuple;
+    PyObject *a = self->nargs > 0 ? self->args[0] : NULL;
+    PyObject *b = self->nargs > 1 ? self->args[1] : NULL;
+    PyObject *c = self->nargs > 2 ? self->args[2] : NULL;
+    return PyTuple_Pack(self->nargs, a, b, c);
 }
 
 static PyObject *

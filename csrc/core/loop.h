@@ -58,7 +58,7 @@ struct LoopObject {
     uv_poll_t nested;       /* watches epfd */
     PyThreadState *released;
     ring ready;             /* strong HandleObjects, in order */
-    ring due;               /* strong handles that run right after a poll: of add_reader, then timers */
+    ring due;               /* strong handles found by a poll, on their way into `ready` */
     heap timers;            /* nodes of TimerHandles; one strong reference each */
     uint64_t timer_seq;
     double timer_armed;     /* deadline that `timer` was started for */
@@ -146,7 +146,9 @@ PyObject *loop_call_soon_threadsafe(PyObject *, PyObject *const *, Py_ssize_t, P
 
 /* timers.c ---------------------------------------------------------------------------------- */
 double loop_now(void); /* seconds, == time.monotonic() */
-int loop_run_due(LoopObject *loop); /* PYCALL; as loop_drain */
+/* After a poll: readers and due timers go into the ready ring, behind the `waiting` handles that were there
+ * before it and in front of what its callbacks have queued. */
+void loop_queue_due(LoopObject *loop, size_t waiting);
 void loop_forget_timers(LoopObject *loop);
 PyObject *loop_call_later(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *loop_call_at(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);

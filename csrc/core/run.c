@@ -1,9 +1,8 @@
-/* run.c - one iteration after another: ready callbacks, the poll, timers; and the GIL around the poll.
+/* run.c - one iteration after another: the poll, then the ready callbacks; and the GIL around the poll.
  *
- * Order within an iteration is asyncio's: callbacks queued before the poll, then what the poll found
- * (stream callbacks run inside it, add_reader handles right after it), then the timers that are due;
- * what those queue comes in the next iteration. The poll comes after the batch and not before it, which gives
- * the same order of callbacks and lets the loop sleep right after the last one.
+ * The order of callbacks is asyncio's: what was queued before the poll, then the add_reader handles it
+ * found, then the timers that are due, all in one batch; what those queue comes in the next one. Only stream
+ * callbacks (data_received and its kin) run earlier, inside the poll.
  *
  * The GIL is held for the whole iteration. Only a poll that may block gives it back, in the prepare
  * callback, the last thing libuv runs before epoll_wait; the first callback after it takes it again
@@ -236,20 +235,16 @@ loop_error(LoopObject *loop, const char *message, PyObject *transport, PyObject 
 static int
 iterate(LoopObject *loop)
 {
-    if (loop->due.count > 0 && loop_run_due(loop) < 0) { /* left over from an exception */
-        return -1;
-    }
-    if (loop_drain(loop) < 0) {
-        return -1;
-    }
+    size_t waiting = loop->ready.count;
     poll_events(loop);
+    loop_queue_due(loop, waiting);
     if (UNLIKELY(loop->raised != NULL)) {
         PyObject *exc = loop->raised;
         loop->raised = NULL;
         PyErr_SetRaisedException(exc);
         return -1;
     }
-    return loop->timers.count > 0 || loop->due.count > 0 ? loop_run_due(loop) : 0;
+    return loop_drain(loop);
 }
 
 /* _run(): iterate until stop(). The Python method run_forever() sets the scene around it. */

@@ -1,10 +1,9 @@
 /* timers.c - call_later, call_at and the timer heap.
  * Owns:    one reference to each TimerHandle in loop->timers and loop->due.
  * Threads: the loop's.
- * PYCALL:  loop_run_due().
- * loop->due holds what runs right after a poll: first the add_reader handles that it found, then timers.
- * Due timers are all taken from the heap before the first of them runs, as asyncio does: one that
- * schedules itself for now runs in the next iteration, never twice in this one. */
+ * PYCALL:  none.
+ * loop->due holds what a poll found until it goes into the ready ring: add_reader handles, then timers.
+ * A timer that schedules itself for now runs in the next iteration, never twice in this one. */
 #include <math.h>
 
 #include "core/clock.h"
@@ -112,29 +111,49 @@ take_top(LoopObject *loop)
     return CONTAINER_OF(top, TimerObject, node);
 }
 
-int
-loop_run_due(LoopObject *loop)
+/* Timers that are due go to the end of loop->due. */
+static void
+collect_timers(LoopObject *loop)
 {
+    double end = clock_now() + loop->clock_resolution;
+    heap_node *top;
+    while ((top = heap_top(&loop->timers)) != NULL && top->when < end) {
+        if (UNLIKELY(ring_push(&loop->due, CONTAINER_OF(top, TimerObject, node)) < 0)) {
+            return; /* no memory: they stay in the heap and are due again next time */
+        }
+        take_top(loop);
+    }
+}
+
+void
+loop_queue_due(LoopObject *loop, size_t waiting)
+{
+    ring *ready = &loop->ready, *due = &loop->due;
     if (loop->timers.count > 0) {
-        double end = clock_now() + loop->clock_resolution;
-        heap_node *top;
-        while ((top = heap_top(&loop->timers)) != NULL && top->when < end) {
-            if (UNLIKELY(ring_push(&loop->due, CONTAINER_OF(top, TimerObject, node)) < 0)) {
-                break; /* no memory: they stay in the heap and are due again next time */
-            }
-            take_top(loop);
-        }
+        collect_timers(loop);
     }
-    while (loop->due.count > 0) {
-        HandleObject *h = ring_pop(&loop->due);
-        int rc = handle_run(h);
-        Py_DECREF(h);
-        if (UNLIKELY(rc < 0)) {
-            return -1;
-        }
+    if (LIKELY(due->count == 0)) {
+        return;
     }
-    ring_trim(&loop->due);
-    return 0;
+    /* What callbacks of the poll have queued comes after what the poll found: move it over. */
+    for (size_t i = waiting; i < ready->count; i++) {
+        if (UNLIKELY(ring_push(due, ready->slots[(ready->head + i) & ready->mask]) < 0)) {
+            break; /* no memory: out of order, but not lost */
+        }
+        ready->slots[(ready->head + i) & ready->mask] = NULL;
+    }
+    while (ready->count > waiting
+           && ready->slots[(ready->head + ready->count - 1) & ready->mask] == NULL) {
+        ready->count--;
+    }
+    while (due->count > 0) {
+        void *handle = due->slots[due->head & due->mask];
+        if (UNLIKELY(ring_push(ready, handle) < 0)) {
+            return; /* no memory: tried again after the next poll */
+        }
+        ring_pop(due);
+    }
+    ring_trim(due);
 }
 
 /* The loop closes: no timer will fire. */

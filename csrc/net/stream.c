@@ -156,7 +156,9 @@ stream_connection_lost(PyObject *op, PyObject *exc)
     self->finished = 1;
     PyObject *r = NULL;
     if (self->connected && self->protocol != NULL) {
-        r = PyObject_CallMethodOneArg(self->protocol, self->loop->st->n_connection_lost, exc);
+        PyObject *protocol = Py_NewRef(self->protocol); /* set_protocol() may drop it meanwhile */
+        r = PyObject_CallMethodOneArg(protocol, self->loop->st->n_connection_lost, exc);
+        Py_DECREF(protocol);
     }
     else {
         r = Py_NewRef(Py_None);
@@ -301,8 +303,8 @@ stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObjec
         goto failed;
     }
     s->fd = fd;
-    if (stream_learn_names(s) < 0 || (sock != NULL && stream_hold_sock(s, sock) < 0) || stream_set_protocol(s, protocol) < 0
-        || fdpoll_claim(loop, fd, (PyObject *)s) < 0 || attach_server(s, server) < 0) {
+    if ((sock != NULL && stream_hold_sock(s, sock) < 0) || stream_learn_names(s) < 0
+        || stream_set_protocol(s, protocol) < 0 || fdpoll_claim(loop, fd, (PyObject *)s) < 0 || attach_server(s, server) < 0) {
         goto failed;
     }
     return s;
@@ -320,11 +322,13 @@ void
 stream_begin(StreamObject *s)
 {
     s->connected = 1;
+    PyObject *protocol = Py_NewRef(s->protocol);
     PyObject *r =
-        PyObject_CallMethodOneArg(s->protocol, s->loop->st->n_connection_made, (PyObject *)s);
+        PyObject_CallMethodOneArg(protocol, s->loop->st->n_connection_made, (PyObject *)s);
     if (r == NULL) {
-        loop_error(s->loop, "Exception in callback connection_made()", (PyObject *)s, s->protocol);
+        loop_error(s->loop, "Exception in callback connection_made()", (PyObject *)s, protocol);
     }
+    Py_DECREF(protocol);
     Py_XDECREF(r);
     if (s->loop->raised == NULL) {
         stream_start_reading(s);
@@ -492,6 +496,8 @@ stream_close(PyObject *op, PyObject *Py_UNUSED(unused))
     if (self->queued == 0) {
         self->conn_lost++;
         if (stream_schedule_lost(self, Py_None) < 0) {
+            self->conn_lost--;
+            self->closing = 0; /* no memory: it can be tried again */
             return NULL;
         }
     }

@@ -73,6 +73,7 @@ stream_hold_sock(StreamObject *s, PyObject *sock)
 {
     core_state *st = s->loop->st;
     PyObject *refs;
+    s->sock = Py_NewRef(sock); /* whatever happens: only close_handle() may give it up */
     int found = PyObject_GetOptionalAttr(sock, st->n__io_refs, &refs);
     if (found > 0) {
         PyObject *one = PyLong_FromLong(1);
@@ -82,11 +83,7 @@ stream_hold_sock(StreamObject *s, PyObject *sock)
         Py_XDECREF(more);
         Py_DECREF(refs);
     }
-    if (found < 0) {
-        return -1;
-    }
-    s->sock = Py_NewRef(sock);
-    return 0;
+    return found < 0 ? -1 : 0;
 }
 
 /* ---- extra info ---------------------------------------------------------------------------- */

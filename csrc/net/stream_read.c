@@ -409,7 +409,9 @@ at_eof(StreamObject *s)
     s->reading = 0; /* libuv has stopped by itself */
     int keep = -1;
     if (PyContext_Enter(s->context) == 0) {
-        PyObject *r = PyObject_CallMethodNoArgs(s->protocol, st->n_eof_received);
+        PyObject *protocol = Py_NewRef(s->protocol);
+        PyObject *r = PyObject_CallMethodNoArgs(protocol, st->n_eof_received);
+        Py_DECREF(protocol);
         if (PyContext_Exit(s->context) < 0) {
             Py_CLEAR(r);
         }

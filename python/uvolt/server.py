@@ -348,7 +348,11 @@ class ServerMixin:
                 timeouts.append(ssl_shutdown_timeout)
 
             def accepted(fd: int) -> None:
-                conn = socket.socket(fileno=fd)
+                try:
+                    conn = socket.socket(fileno=fd)
+                except BaseException:
+                    os.close(fd)
+                    raise
                 conn.setblocking(False)
                 self.create_task(
                     self._accept_connection2(
