@@ -178,6 +178,14 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         lookup = self._getaddrinfo_debug if self._debug else socket.getaddrinfo
         return await self.run_in_executor(None, lookup, host, port, family, type, proto, flags)
 
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+        """socket.getnameinfo() in a thread; at once when only numbers are asked for."""
+        numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        host = sockaddr[0] if isinstance(sockaddr, tuple) and sockaddr else None
+        if flags & numeric == numeric and self._is_numeric(host, None) and host is not None:
+            return socket.getnameinfo(sockaddr, flags)
+        return await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+
     # ---- signals -------------------------------------------------------------------------------
     # Python writes the numbers of signals to a socket that the loop watches. That is set up whenever
     # the loop runs in the main thread, so that handlers of signal.signal() run, too, while it sleeps.
