@@ -2,7 +2,7 @@
 
     python benchmarks/checks.py [LOOP...]
 
-Each prints microseconds of CPU an operation, the least of seven; set them beside the minimum that
+Each prints microseconds of CPU an operation, the least of five; set them beside the minimum that
 run.py gives for micro/call_soon_chain, echo/protocol_1k_10c and client/json_64. The last needs a
 server: the C program http_server_uv, which run.py has built.
 """
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-REPEAT = 7
+REPEAT = 5
 CORES = sorted(os.sched_getaffinity(0))
 
 

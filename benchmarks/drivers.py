@@ -193,7 +193,13 @@ class ClientDriver(WorkerDriver):
 
 
 class MemoryDriver(Driver):
-    """memory: a fresh server each round, its memory before and beside so many connections."""
+    """memory: a fresh server each round, what so many connections add to its memory.
+
+    A thousand connections stand before: what a server makes once, and the slack of its allocator,
+    are not counted.
+    """
+
+    BASE = 1000
 
     def start(self) -> None:
         self.load = commands.load(self.case)
@@ -201,30 +207,35 @@ class MemoryDriver(Driver):
     def round(self, seconds: float) -> Sample:
         self.stop()
         ready = self._open(commands.server(self.case, self.peer, self.python))
-        pid, port = int(ready["pid"]), str(ready["port"])
-        # One connection first: what the server makes once is not counted.
-        process.run_json([*self.load, "-c", "1", "-m", "10", "-p", port], cpu=process.client_cpu())
-        before = process.resident_bytes(pid)
-        argv = [*self.load, "-H", "-p", port]
-        load = process.start(argv, cpu=process.client_cpu(), stdin=subprocess.PIPE)
+        pid = int(ready["pid"])
+        files = process.open_files(pid)
+        held = []
         try:
-            process.read_json(load, 60.0)
-            self._settle(pid)
-            after = process.resident_bytes(pid)
+            sizes = []
+            for count in (self.BASE, self.case.connections):
+                argv = [*self.load, "-H", "-c", str(count), "-p", str(ready["port"])]
+                load = process.start(argv, cpu=process.client_cpu(), stdin=subprocess.PIPE)
+                held.append(load)
+                process.read_json(load, 60.0)
+                files += count
+                self._settle(pid, files)
+                sizes.append(process.resident_bytes(pid))
         finally:
-            process.kill(load)
-        return Sample((after - before) / self.case.connections)
+            for load in held:
+                process.kill(load)
+        return Sample((sizes[1] - sizes[0]) / self.case.connections)
 
-    def _settle(self, pid: int) -> None:
-        """Waits until the server has accepted what is in its backlog: its CPU time stands still."""
-        deadline = time.monotonic() + 20
+    def _settle(self, pid: int, files: int) -> None:
+        """Waits until the server has accepted what is in its backlog, and its CPU stands still."""
+        deadline = time.monotonic() + 30
         last = -1.0
         while time.monotonic() < deadline:
             now = process.cpu_seconds(pid)
-            if now == last:
+            if now == last and process.open_files(pid) >= files:
                 return
             last = now
             time.sleep(0.1)
+        raise ChildError(f"the server accepted {process.open_files(pid)} of {files} connections")
 
 
 class StartDriver(Driver):

@@ -159,6 +159,10 @@ def resident_bytes(pid: int) -> int:
     raise ChildError(f"no Pss of process {pid}")
 
 
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def terminate(pid: int, signum: int) -> None:
     try:
         os.kill(pid, signum)

@@ -263,7 +263,7 @@ def _scale() -> None:
                 x=idle,
             )
         )
-    for count in (100, 1000, 5000):
+    for count in (1000, 5000):
         add(
             Case(
                 f"scale/memory_{count}",

@@ -476,6 +476,7 @@ stream_dealloc(PyObject *op)
     }
     stream_clear(op);
     stream_forget_writes(self);
+    free(self->view);
     loop->st->c_transports_alive--;
     type->tp_free(op);
     Py_DECREF(loop);

@@ -34,7 +34,7 @@ struct StreamObject {
     LoopObject *loop;           /* strong */
     loop_owned owned;
     uv_tcp_t uv;
-    uv_write_t write_req;
+    uv_write_t *write_req;      /* raw: the write that libuv has, NULL if none; freed in its callback */
     int fd;                     /* -1 once closed */
     PyObject *protocol;         /* strong; NULL after connection_lost */
     PyObject *on_data;          /* strong: bound data_received, or buffer_updated, or the weak
@@ -46,7 +46,7 @@ struct StreamObject {
     PyObject *extra;            /* strong: dict behind get_extra_info, made when needed */
     PyObject *empty_waiter;     /* strong: future, while sendfile waits for the buffer */
     const stream_sink *sink;
-    Py_buffer view;             /* what get_buffer gave, during one read */
+    Py_buffer *view;            /* raw: what get_buffer gave, during one read; made on first use */
     write_buf *queue;           /* from `first`: `inflight` with libuv, then up to `queued` waiting */
     size_t first, queued, inflight, queue_room;
     size_t waiting_bytes;       /* of [inflight, queued) */
@@ -62,7 +62,6 @@ struct StreamObject {
     unsigned closing : 1;
     unsigned eof_sent : 1;      /* write_eof() */
     unsigned eof_received : 1;
-    unsigned writing : 1;       /* write_req is with libuv */
     unsigned protocol_paused : 1;
     unsigned finished : 1;      /* connection_lost was called and the fd given up */
 };

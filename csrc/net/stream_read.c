@@ -140,6 +140,34 @@ explain_refusal(PyObject *obj)
     PyErr_SetRaisedException(refused);
 }
 
+static int
+take_view(StreamObject *s, PyObject *obj)
+{
+    if (s->view == NULL && (s->view = calloc(1, sizeof(*s->view))) == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (PyObject_GetBuffer(obj, s->view, PyBUF_WRITABLE) < 0) {
+        s->view->obj = NULL;
+        explain_refusal(obj);
+        return -1;
+    }
+    if (s->view->len == 0) {
+        PyBuffer_Release(s->view);
+        explain_refusal(obj);
+        return -1;
+    }
+    return 0;
+}
+
+static inline void
+drop_view(StreamObject *s)
+{
+    if (s->view != NULL && s->view->obj != NULL) {
+        PyBuffer_Release(s->view);
+    }
+}
+
 static void
 buffered_alloc(StreamObject *s, uv_buf_t *buf)
 {
@@ -152,29 +180,20 @@ buffered_alloc(StreamObject *s, uv_buf_t *buf)
         buffer_failed(s);
         return;
     }
-    int rc = PyObject_GetBuffer(obj, &s->view, PyBUF_WRITABLE);
-    if (rc < 0) {
-        s->view.obj = NULL;
-        explain_refusal(obj);
-    }
-    else if (s->view.len == 0) {
-        PyBuffer_Release(&s->view);
-        explain_refusal(obj);
-        rc = -1;
-    }
+    int rc = take_view(s, obj);
     Py_DECREF(obj);
     if (rc < 0) {
         buffer_failed(s);
         return;
     }
-    buf->base = s->view.buf;
-    buf->len = (size_t)s->view.len;
+    buf->base = s->view->buf;
+    buf->len = (size_t)s->view->len;
 }
 
 static int
 buffered_data(StreamObject *s, const char *Py_UNUSED(base), Py_ssize_t n)
 {
-    PyBuffer_Release(&s->view);
+    drop_view(s);
     PyObject *count = PyLong_FromSsize_t(n);
     if (count == NULL) {
         return -1;
@@ -433,9 +452,7 @@ at_eof(StreamObject *s)
 static COLD void
 read_failed(StreamObject *s, ssize_t nread)
 {
-    if (s->view.obj != NULL) {
-        PyBuffer_Release(&s->view);
-    }
+    drop_view(s);
     if (nread == UV_ENOBUFS || nread == 0 || s->conn_lost) {
         return; /* nothing was read: alloc dealt with it, or it was a false alarm */
     }
@@ -467,9 +484,7 @@ on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
                             ? "Fatal error: protocol.buffer_updated() call failed."
                             : "Fatal error: protocol.data_received() call failed.");
     }
-    if (UNLIKELY(s->view.obj != NULL)) {
-        PyBuffer_Release(&s->view); /* get_buffer() set another protocol */
-    }
+    drop_view(s); /* still there if get_buffer() set another protocol */
     Py_DECREF(s);
 }
 

@@ -19,7 +19,7 @@ size_t
 stream_pending(const StreamObject *s)
 {
     size_t n = s->waiting_bytes;
-    if (s->writing && s->uv_live && !s->conn_lost) { /* what is lost is not pending */
+    if (s->write_req != NULL && s->uv_live && !s->conn_lost) { /* what is lost is not pending */
         n += uv_stream_get_write_queue_size((const uv_stream_t *)&s->uv);
     }
     return n;
@@ -244,9 +244,10 @@ static int submit(StreamObject *s);
 static void
 on_write(uv_write_t *req, int status)
 {
-    StreamObject *s = CONTAINER_OF(req, StreamObject, write_req);
+    StreamObject *s = req->data;
     loop_enter(s->loop);
-    s->writing = 0;
+    free(req);
+    s->write_req = NULL;
     s->loop->st->c_writes_pending--;
     dequeue(s, s->inflight);
     s->inflight = 0;
@@ -276,26 +277,35 @@ static int
 submit(StreamObject *s)
 {
     uv_buf_t small[IOV_BATCH], *bufs = small;
-    if (s->writing || s->queued == 0) {
+    if (s->write_req != NULL || s->queued == 0) {
         return 0;
     }
+    uv_write_t *req = malloc(sizeof(*req));
+    if (req == NULL) {
+        return UV_ENOMEM;
+    }
     if (s->queued > IOV_BATCH && (bufs = malloc(s->queued * sizeof(*bufs))) == NULL) {
+        free(req);
         return UV_ENOMEM;
     }
     for (size_t i = 0; i < s->queued; i++) {
         bufs[i].base = nth(s, i)->base;
         bufs[i].len = nth(s, i)->len;
     }
-    int err = uv_write(&s->write_req, (uv_stream_t *)&s->uv, bufs, (unsigned)s->queued, on_write);
+    req->data = s;
+    int err = uv_write(req, (uv_stream_t *)&s->uv, bufs, (unsigned)s->queued, on_write);
     if (bufs != small) {
         free(bufs);
     }
     if (err == 0) {
         loop_touch(s->loop, &s->owned);
-        s->writing = 1;
+        s->write_req = req;
         s->inflight = s->queued;
         s->waiting_bytes = 0;
         s->loop->st->c_writes_pending++;
+    }
+    else {
+        free(req);
     }
     return err;
 }
@@ -523,7 +533,7 @@ stream_writelines(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
         return rc < 0 ? NULL : Py_NewRef(Py_None);
     }
     int err = 0;
-    if (!self->writing) {
+    if (self->write_req == NULL) {
         err = send_queue(self);
         if (err == 0) {
             err = submit(self);
