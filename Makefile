@@ -24,7 +24,7 @@ demo: ## sequential against concurrent, asyncio against uvolt
 .PHONY: test
 test: ## the test suite
 	@tools/venv.sh test
-	$(python) -m pytest tests $(PYTEST_ARGS)
+	$(python) -m pytest $(PYTEST_ARGS)
 
 .PHONY: suites
 suites: ## CPython's own test_asyncio, on uvolt
@@ -50,7 +50,7 @@ asan: export UVOLT_ASAN = 1
 asan: export VENV := $(VENV)-asan
 asan: ## the test suite under the address and undefined-behaviour sanitizers
 	@tools/venv.sh test
-	tools/sanitize.sh $(VENV)/bin/python -m pytest tests -o timeout=180 $(PYTEST_ARGS)
+	tools/sanitize.sh $(VENV)/bin/python -m pytest -o timeout=180 $(PYTEST_ARGS)
 
 .PHONY: wheel
 wheel: ## a wheel that brings its own libuv, in dist/

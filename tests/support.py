@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import inspect
@@ -438,3 +439,8 @@ def kill_after(
 
     with thread(work):
         yield
+
+
+def single_thread() -> concurrent.futures.ThreadPoolExecutor:
+    """An executor that does not start another thread with each use."""
+    return concurrent.futures.ThreadPoolExecutor(1)

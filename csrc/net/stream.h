@@ -28,7 +28,7 @@ typedef struct write_buf {
 
 struct StreamObject {
     PyObject_HEAD
-    PyObject *base_slots[6];    /* room for the slots of asyncio's base class (five so far), unused */
+    PyObject *base_slots[5];    /* room for the slots of asyncio's base class (five so far), unused */
     PyObject *dict;             /* strong */
     PyObject *weakrefs;
     LoopObject *loop;           /* strong */

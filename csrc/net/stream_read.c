@@ -270,7 +270,7 @@ check_limit(core_state *st, PyObject *reader, Py_ssize_t size)
         PyErr_Clear(); /* larger than any buffer */
         return 0;
     }
-    if (size / 2 <= most) {
+    if ((size + 1) / 2 <= most) { /* size <= 2 * most, without its overflow */
         return 0;
     }
     PyObject *r = PyObject_CallMethod(st->support, "pause_reader", "O", reader);

@@ -7,7 +7,6 @@ import copy
 import gc
 import itertools
 import pickle
-import warnings
 
 import pytest
 import support
