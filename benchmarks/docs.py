@@ -94,7 +94,7 @@ def render(run: Run, chart_folder: str, checks: str) -> str:
             if name == f"{group}.svg" or name.startswith(f"{group}."):
                 parts.append(f"![{name}]({chart_folder}/{name})\n")
         for case in cases:
-            parts.append(f"### `{case.name}`\n\n{case.about}; one {case.unit}.\n")
+            parts.append(f"### `{case.name}`\n\n{case.about}. An operation is one {case.unit}.\n")
             parts.append(report.case_markdown(case) + "\n")
     parts.append(checks)
     return "\n".join(parts).rstrip() + "\n"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -134,8 +134,13 @@ def versions(distributions: Iterable[str]) -> dict[str, str]:
     for distribution in sorted({d for d in distributions if d}):
         found[distribution] = peers.version(distribution) or "-"
     found["libuv"] = _output(["pkg-config", "--modversion", "libuv"])
-    if "uvolt" in sys.modules:
-        found["libuv of uvolt"] = sys.modules["uvolt"].libuv_version
+    try:
+        uvolt = importlib.import_module("uvolt")
+    except ImportError:
+        pass
+    else:  # it may run from a checkout, without metadata
+        found["uvolt"] = uvolt.__version__
+        found["libuv of uvolt"] = uvolt.libuv_version
     found["gcc"] = _output([os.environ.get("CC", "cc"), "-dumpfullversion"])
     return found
 

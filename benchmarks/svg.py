@@ -10,6 +10,7 @@ from benchmarks import report, stats
 from benchmarks.results import CaseResult
 
 FONT = "font-family='system-ui, -apple-system, Segoe UI, sans-serif'"
+CLIP = 25  # a bar is cut off at so many times the shortest
 COLOURS = {
     "uvolt": "#d1495b",
     "uvloop": "#30638e",
@@ -17,6 +18,9 @@ COLOURS = {
     "asyncio": "#8d99ae",
     "aiofastnet": "#5b8e7d",
     "aiofastnet+uvloop": "#2f5d50",
+    "aiohttp": "#8d99ae",
+    "aiohttp+uvloop": "#30638e",
+    "aiohttp+uvolt": "#e2818f",
     "C": "#222222",
 }
 SPARE = ("#6a4c93", "#1982c4", "#8ac926", "#ff924c", "#565264", "#b5838d", "#386641", "#0a9396")
@@ -49,7 +53,8 @@ def bars(title: str, cases: Sequence[CaseResult]) -> str:
         measured = case.measured()
         if not measured:
             continue
-        top = max(stats.median(result.values) for result in measured.values())
+        medians = [stats.median(result.values) for result in measured.values()]
+        top = min(max(medians), CLIP * min(medians))
         y += 20
         parts.append(_text(16, y, f"{case.name}", "font-weight='600'"))
         about = f"{case.about}; one {case.unit}, less is better"
@@ -64,8 +69,9 @@ def bars(title: str, cases: Sequence[CaseResult]) -> str:
             if summary is None:
                 parts.append(_text(left, y, f"-  {result.error[:90]}", "fill='#888'"))
                 continue
-            length = max(1.0, scale_width * summary.median / top) if top else 1.0
-            mark = left + (scale_width * summary.minimum / top if top else 0)
+            shares = [min(value / top, 1.0) for value in (summary.median, summary.minimum)]
+            length = max(1.0, scale_width * shares[0])
+            mark = left + scale_width * shares[1]
             parts.append(
                 f"<rect x='{left}' y='{y - 11:.1f}' width='{length:.1f}' height='14' rx='2' "
                 f"fill='{colour(peer, position)}'/>"
@@ -74,7 +80,9 @@ def bars(title: str, cases: Sequence[CaseResult]) -> str:
             note = report.quantity(summary.median, case.metric)
             ratio = case.ratio(peer, fastest)
             if ratio is not None and peer not in (fastest, case.limit):
-                note += f"  x {ratio:.2f}"
+                note += f"  \u00d7 {ratio:.2f}"
+            if summary.median > top:
+                note = f"\u00bb {note}"  # the bar is cut off
             if peer == case.limit:
                 note += "  (limit, in C)"
             parts.append(_text(left + length + 6, y, note, "fill='#333'"))

@@ -1,7 +1,7 @@
 """uvolt: an asyncio event loop in C on libuv.
 
-``uvolt.install()`` makes asyncio use it; ``uvolt.run(main())`` runs one coroutine on it. Everything else
-is asyncio's own interface: see https://docs.python.org/3/library/asyncio.html.
+``uvolt.install()`` makes asyncio use it; ``uvolt.run(main())`` runs one coroutine on it. Everything
+else is asyncio's own interface: see https://docs.python.org/3/library/asyncio.html.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ async def race(
 ) -> socket.socket | None:
     """The socket of the first attempt that succeeds, None if all fail (RFC 8305, section 5).
 
-    Each attempt begins when the one before has failed, or after delay seconds. Whatever happens, the
-    others are cancelled and no socket but the winner's is left open.
+    Each attempt begins when the one before has failed, or after delay seconds. Whatever happens,
+    the others are cancelled and no socket but the winner's is left open.
     """
     tasks: list[asyncio.Task[socket.socket]] = []
     winner: asyncio.Task[socket.socket] | None = None
@@ -127,9 +127,9 @@ class ConnectMixin:
         """Connect to host and port, or take the connected sock. Returns (transport, protocol).
 
         Delays and timeouts are in seconds. all_errors raises an ExceptionGroup of every attempt's
-        error (Python 3.11+; one OSError that names them all before). Raises ValueError for arguments
-        that exclude each other, OSError when no address could be reached, OverflowError for a port
-        beyond 65535.
+        error (Python 3.11+; one OSError that names them all before). Raises ValueError for
+        arguments that exclude each other, OSError when no address could be reached, OverflowError
+        for a port beyond 65535.
         """
         check_ssl_arguments(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname)
         if ssl and server_hostname is None:
@@ -280,8 +280,8 @@ class ConnectMixin:
 def bind_local(
     sock: socket.socket, family: int, infos: list[AddrInfo], errors: list[OSError]
 ) -> None:
-    """Bind to the first local address of the family that works. What failed before goes to `errors`;
-    when all failed, the last failure is raised instead."""
+    """Bind to the first local address of the family that works. What failed before goes to
+    `errors`; when all failed, the last failure is raised instead."""
     failed: list[OSError] = []
     for local_family, _, _, _, address in infos:
         if local_family != family:

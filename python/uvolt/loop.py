@@ -1,9 +1,9 @@
 """The Loop class: the C core, and under it asyncio's own loop for what happens once per connection.
 
-Everything that runs per callback, per packet or per connection accepted is in `_core`. This module holds
-what runs once per run (setting the scene, signals), once per program, or delegates. Methods that are
-not named here and not in `_core` (datagrams, pipes, subprocesses, sock_*) are asyncio's own code on our
-descriptor watchers, so they behave exactly as the running Python has them.
+Everything that runs per callback, per packet or per connection accepted is in `_core`. This module
+holds what runs once per run (setting the scene, signals), once per program, or delegates. Methods
+that are not named here and not in `_core` (datagrams, pipes, subprocesses, sock_*) are asyncio's
+own code on our descriptor watchers, so they behave exactly as the running Python has them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from .server import ServerMixin
 
 
 class WatchedFds:
-    """The descriptors that add_reader() and add_writer() watch, as a selectors.BaseSelector shows its
-    own: get_key() and get_map() only."""
+    """The descriptors that add_reader() and add_writer() watch, as a selectors.BaseSelector shows
+    its own: get_key() and get_map() only."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -65,12 +65,13 @@ class SelectorAttribute:
         return None if loop.is_closed() else WatchedFds(loop)
 
 
-class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
+# misc: create_server() and create_unix_server() are overloads in typeshed, one function each here.
+class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):  # type: ignore[misc]
     """An asyncio event loop in C on libuv. See asyncio.AbstractEventLoop for the methods."""
 
     def __init__(self) -> None:
-        # asyncio's __init__ is not called: it would make a selector, a socket pair and two queues that
-        # the C core has in its own way. These are the attributes that its methods use.
+        # asyncio's __init__ is not called: it would make a selector, a socket pair and two queues
+        # that the C core has in its own way. These are the attributes that its methods use.
         self._internal_fds = 0
         self._thread_id = None
         self._exception_handler = None
@@ -171,7 +172,8 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         flags: int = 0,
     ) -> Any:
         """socket.getaddrinfo() in a thread; a numeric host and port are answered at once."""
-        if isinstance(host, (str, bytes)) and (b"\0" if isinstance(host, bytes) else "\0") in host:
+        nul: Any = b"\0" if isinstance(host, bytes) else "\0"
+        if isinstance(host, (str, bytes)) and nul in host:
             raise ValueError("embedded null character in host")  # some Pythons cut it short there
         if self._is_numeric(host, port) and not self._debug:
             return socket.getaddrinfo(host, port, family, type, proto, flags)
@@ -187,8 +189,9 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         return await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
 
     # ---- signals -------------------------------------------------------------------------------
-    # Python writes the numbers of signals to a socket that the loop watches. That is set up whenever
-    # the loop runs in the main thread, so that handlers of signal.signal() run, too, while it sleeps.
+    # Python writes the numbers of signals to a socket that the loop watches. That is set up
+    # whenever the loop runs in the main thread, so that handlers of signal.signal() run, too, while
+    # it sleeps.
 
     def _signals_open(self) -> None:
         if self._csock is None:
@@ -238,6 +241,7 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
                 f"Closing the loop {self!r} on interpreter shutdown stage, "
                 "skipping signal handlers removal",
                 ResourceWarning,
+                stacklevel=1,
                 source=self,
             )
             self._signal_handlers.clear()
@@ -253,11 +257,11 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
             self._csock.close()
             self._ssock = self._csock = None
 
-    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]
         """Call callback(*args) in the loop when the process gets the signal. Main thread only.
 
-        TypeError for coroutines, ValueError for a number that is no signal, RuntimeError for one that
-        cannot be caught or in another thread.
+        TypeError for coroutines, ValueError for a number that is no signal, RuntimeError for one
+        that cannot be caught or in another thread.
         """
         self._check_closed()
         self._signals_open()
@@ -308,8 +312,8 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):
         transp.pause_reading()
         await transp._make_empty_waiter()
         try:
-            # A socket object of its own: sock_sendfile watches the descriptor, which the transport's
-            # own one would refuse.
+            # A socket object of its own: sock_sendfile watches the descriptor, which the
+            # transport's own one would refuse.
             with socket.socket(fileno=os.dup(transp._sock_fd)) as sock:
                 sock.setblocking(False)
                 return await self.sock_sendfile(sock, file, offset, count, fallback=False)

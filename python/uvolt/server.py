@@ -1,5 +1,5 @@
-"""create_server() and Server: listening sockets and their life, with every keyword of Python 3.13 on
-all versions. Runs once per server, and two small calls per connection; accepting is C.
+"""create_server() and Server: listening sockets and their life, with every keyword of Python 3.13
+on all versions. Runs once per server, and two small calls per connection; accepting is C.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ CLEANUP_SOCKET = sys.version_info >= (3, 13)
 class Server(asyncio.AbstractServer):
     """What create_server() returns. See asyncio.Server.
 
-    close_clients() and abort_clients() are there on every Python version; wait_closed() does what the
-    running Python documents.
+    close_clients() and abort_clients() are there on every Python version; wait_closed() does what
+    the running Python documents.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Server(asyncio.AbstractServer):
         await asyncio.sleep(0)
 
     async def serve_forever(self) -> None:
-        """Accept connections until cancelled, then close. RuntimeError if closed or called twice."""
+        """Accept connections until cancelled, then close. RuntimeError if closed or run twice."""
         if self._serving_forever_fut is not None:
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
         if self._sockets is None:
@@ -283,8 +283,9 @@ class ServerMixin:
         cleanup_socket: bool = CLEANUP_SOCKET,
     ) -> Server:
         """Listen on a Unix socket: a path (str, bytes or path-like; abstract with a leading NUL) or
-        the bound socket sock. A stale socket file is replaced; cleanup_socket removes ours at close.
-        Raises ValueError and TypeError for wrong arguments, OSError when the path cannot be bound.
+        the bound socket sock. A stale socket file is replaced; cleanup_socket removes ours at
+        close. Raises ValueError and TypeError for wrong arguments, OSError when the path cannot be
+        bound.
         """
         if isinstance(ssl, bool):
             raise TypeError("ssl argument must be an SSLContext or None")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -148,6 +149,16 @@ def test_charts_are_well_formed_and_drawn_to_scale() -> None:
     lines = ElementTree.fromstring(charts["scale.timers.svg"])
     assert len(list(lines.iter(f"{name}polyline"))) == 2
     assert len(list(lines.iter(f"{name}circle"))) == 6
+
+
+def test_a_bar_that_would_dwarf_the_others_is_cut_off() -> None:
+    case = echo_case()
+    case.peers["asyncio"] = PeerResult([4000.0 * 100])
+    chart = svg.bars("t", [case])
+    assert "\u00bb 400 us" in chart
+    assert chart.count("\u00bb") == 1
+    widths = [float(w) for w in re.findall(r"width='([\d.]+)' height='14'", chart)]
+    assert widths[0] == pytest.approx(max(widths) / svg.CLIP, rel=0.01)
 
 
 def test_charts_of_nothing() -> None:
