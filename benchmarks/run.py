@@ -17,7 +17,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import (  # noqa: E402  # noqa: E402
+from benchmarks import (  # noqa: E402
     clients,
     docs,
     drivers,
@@ -28,6 +28,7 @@ from benchmarks import (  # noqa: E402  # noqa: E402
     report,
     results,
     stats,
+    system,
 )
 from benchmarks import compile as compile_c  # noqa: E402
 from benchmarks.registry import Case  # noqa: E402
@@ -212,6 +213,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         run.versions["python under test"] = args.python
     path = args.json or RESULTS / f"{run.when.replace(':', '').replace('+0000', '')}.json"
     drivers.on_terminate()
+    if args.quick or args.full:
+        note = system.install(counts=counts)
+        if note:
+            print(f"run.py: {note}", file=sys.stderr)
     progress = Progress(len(cases) * rounds)
     try:
         for case in cases:

@@ -25,7 +25,8 @@ import pytest
 LOOPS = os.environ.get("UVOLT_TEST_LOOPS", "asyncio,uvolt").split(",")
 PY = sys.version_info[:2]
 # A sanitizer or a busy machine makes everything slower; only upper bounds are stretched by this.
-SLOW = float(os.environ.get("UVOLT_TEST_SLOW", "1"))
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
+SLOW = float(os.environ.get("UVOLT_TEST_SLOW", "4" if SANITIZED else "1"))
 LOCALHOST = "127.0.0.1"
 
 if "uvolt" in LOOPS:

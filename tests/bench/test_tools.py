@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import drivers, instructions
+from benchmarks import drivers, instructions, system
 from benchmarks.process import ChildError
 
 STRACE = """\
@@ -62,3 +62,20 @@ def test_wrk_failures() -> None:
         drivers.parse_wrk("", "unable to connect to 127.0.0.1:1\n", 0.1)
     with pytest.raises(ChildError, match="3 responses were not 200"):
         drivers.parse_wrk(WRK + "  Non-2xx or 3xx responses: 3\n", "", 0.1)
+
+
+def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(system, "_has_libuv", lambda: False)
+    monkeypatch.setattr(system.shutil, "which", lambda name: None if name == "wrk" else name)
+    note = system.install(counts=True)
+    assert note.endswith("install first: sudo apt install wrk libuv1-dev")
+    assert "\n" not in note
+
+
+def test_nothing_is_installed_when_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(system, "_has_libuv", lambda: True)
+    monkeypatch.setattr(system.shutil, "which", lambda name: name)
+    monkeypatch.setattr(system.subprocess, "run", None)
+    assert system.install(counts=True) == ""

@@ -195,9 +195,10 @@ def test_keyboard_interrupt_while_a_callback_works(loop):
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             pass
+        pytest.fail("not interrupted")
 
-    loop.call_soon(work)
     with support.kill_after(0.05, signal.SIGINT, loop):
+        loop.call_soon(work)
         with pytest.raises(KeyboardInterrupt):
             loop.run_forever()
     usable(loop)
@@ -273,7 +274,7 @@ def test_second_ctrl_c_raises_at_once(loop_name):
         RUN
         + """
 async def main():
-    interrupt(0.1, 2)
+    interrupt(0.4, 2)
     try:
         await asyncio.sleep(60)
     except asyncio.CancelledError:

@@ -212,3 +212,42 @@ def test_uvicorn_ends_by_sigint(loop_name):
         options=("-X", "faulthandler"),
     )
     assert out.split() == ["ok", "interrupted"]
+
+
+LOOP_SETTINGS = {
+    "asyncio": "asyncio",
+    "uvolt": "uvolt:new_event_loop",
+    "uvloop": "uvloop",
+}
+
+
+def test_uvicorn_run_with_a_loop_setting(loop_name):
+    """uvicorn.run(app, loop="uvolt:new_event_loop"): how its users choose a loop."""
+    out = support.script(
+        loop_name,
+        f"""
+        import os, signal, threading, time, uvicorn
+        async def app(scope, receive, send):
+            name = type(asyncio.get_running_loop()).__module__.split(".")[0]
+            await send({{"type": "http.response.start", "status": 200, "headers": []}})
+            await send({{"type": "http.response.body", "body": name.encode()}})
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_level="error", lifespan="off",
+            loop={LOOP_SETTINGS[loop_name]!r},
+        )
+        server = uvicorn.Server(config)
+        def client():
+            import urllib.request
+            while not server.started:
+                time.sleep(0.01)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            print(urllib.request.urlopen(f"http://127.0.0.1:{{port}}/").read().decode(), flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+        threading.Thread(target=client).start()
+        signal.signal(signal.SIGTERM, lambda *args: None)  # uvicorn raises it again at its end
+        server.run()
+        print("ended")
+        """,
+        options=("-X", "faulthandler"),
+    )
+    assert out.split() == [loop_name, "ended"]
