@@ -9,6 +9,7 @@ own code on our descriptor watchers, so they behave exactly as the running Pytho
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import selectors
 import signal
@@ -84,6 +85,7 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):  #
         self._signal_handlers: dict[int, events.Handle] = {}
         self._unix_server_sockets: dict[socket.socket, int] = {}
         self._listeners: dict[socket.socket, _core.Listener] = {}
+        self._forward_fd = -1
         self._debug = coroutines._is_debug_mode()
         if threading.current_thread() is threading.main_thread():
             self._signals_open()
@@ -210,11 +212,14 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):  #
             fd = signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
         except ValueError:  # a sub-interpreter has no signals
             return None
-        return Wakeup(fd, _wakeup_loops.get(fd))
+        loop = _wakeup_loops.get(fd)
+        self._forward_fd = fd if fd != -1 and loop is None else -1
+        return Wakeup(fd, loop)
 
     def _signals_end(self, old: Wakeup | None) -> None:
         if old is None:
             return
+        self._forward_fd = -1
         ours = -1 if self._csock is None else self._csock.fileno()
         fd = old.fd
         if self._signal_handlers and fd in (-1, ours):
@@ -230,6 +235,9 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):  #
 
     def _signals_arrived(self, data: bytes) -> None:
         """Called by the C core with what Python wrote to the wakeup fd."""
+        if self._forward_fd != -1:  # the program's own, whose place we took
+            with contextlib.suppress(OSError):
+                os.write(self._forward_fd, data)
         for signum in data:
             handle = self._signal_handlers.get(signum)
             if handle is not None and not handle.cancelled():

@@ -63,6 +63,8 @@ def run(
     Raises RuntimeError inside a running loop and ValueError if main is not a coroutine (TypeError
     from Python 3.14 on), as asyncio.run does.
     """
+    if asyncio.events._get_running_loop() is not None:
+        raise RuntimeError("uvolt.run() cannot be called from a running event loop")
     factory = new_event_loop if loop_factory is None else loop_factory
     if sys.version_info >= (3, 11):
         with asyncio.Runner(debug=debug, loop_factory=factory) as runner:
@@ -76,8 +78,6 @@ def _run_310(
     factory: Callable[[], asyncio.AbstractEventLoop],
 ) -> _T:
     """run() on Python 3.10, which has no Runner: what its asyncio.run() does."""
-    if asyncio.events._get_running_loop() is not None:
-        raise RuntimeError("uvolt.run() cannot be called from a running event loop")
     if not asyncio.iscoroutine(main):
         raise ValueError(f"a coroutine was expected, got {main!r}")
     loop = factory()
