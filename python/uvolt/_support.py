@@ -18,10 +18,11 @@ from typing import Any
 SENDFILE_MODE = constants._SendfileMode.TRY_NATIVE
 
 
-if sys.version_info >= (3, 14):  # asyncio's own one is deprecated there
-    _is_coroutine_function = inspect.iscoroutinefunction
-else:
-    _is_coroutine_function = asyncio.iscoroutinefunction  # also knows @asyncio.coroutine and marks
+def _is_coroutine_function(function: Any) -> bool:
+    """asyncio's own test: it also knows @asyncio.coroutine (3.10) and marked callables."""
+    if sys.version_info >= (3, 14):  # deprecated there
+        return inspect.iscoroutinefunction(function)
+    return asyncio.iscoroutinefunction(function)
 
 
 # ---- debug mode ---------------------------------------------------------------------------------
