@@ -32,9 +32,14 @@ suites: ## CPython's own test_asyncio, on uvolt
 	$(python) tests/suites/run_cpython.py $(SUITES_ARGS)
 
 .PHONY: bench
-bench: ## the benchmarks, against asyncio, uvloop and rloop
+bench: ## the benchmarks that matter most, in about three minutes
 	@tools/venv.sh bench
-	$(python) -m benchmarks $(BENCH_ARGS)
+	$(python) benchmarks/run.py --quick $(BENCH_ARGS)
+
+.PHONY: bench-full
+bench-full: ## all benchmarks against all peers, with instructions and system calls: hours
+	@tools/venv.sh bench
+	$(python) benchmarks/run.py --full $(BENCH_ARGS)
 
 .PHONY: lint
 lint: ## ruff, mypy, stubtest, the C text checks
