@@ -16,7 +16,7 @@ PUBLIC_MACROS = set(
     _PyArg_ParseTupleAndKeywords_SizeT _PyArg_ParseTuple_SizeT _Py_BuildValue_SizeT
     _PyObject_CallFunction_SizeT _PyObject_CallMethod_SizeT
     _PyByteArray_empty_string
-    _PyTrash_begin _PyTrash_cond _PyTrash_end
+    _PyTrash_begin _PyTrash_cond _PyTrash_end _PyThreadState_UncheckedGet
     _PyTrash_thread_deposit_object _PyTrash_thread_destroy_chain
     _PyObject_GC_New _PyObject_New _PyObject_MakeTpCall _Py_CheckFunctionResult
     _PyWeakref_CallableProxyType _PyWeakref_ProxyType _PyWeakref_RefType
