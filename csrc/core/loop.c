@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/handle.h"
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -229,7 +230,7 @@ loop_dealloc(PyObject *op)
 static PyObject *
 loop_time(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(unused))
 {
-    return PyFloat_FromDouble(loop_now());
+    return PyFloat_FromDouble(clock_now());
 }
 
 static PyObject *

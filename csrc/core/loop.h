@@ -140,12 +140,13 @@ HandleObject *loop_call_soon(LoopObject *loop, PyObject *callback, PyObject *con
                              Py_ssize_t nargs, PyObject *context);
 /* Queue an existing handle (a new reference is taken). 0, or -1 with MemoryError. */
 int loop_push(LoopObject *loop, HandleObject *handle);
+/* Debug mode's checks of call_soon and its kin. -1 with an exception. PYCALL. */
+int loop_debug_check(LoopObject *loop, PyObject *callback, const char *method, int check_thread);
 int loop_drain(LoopObject *loop); /* PYCALL; -1 with an exception that must leave the loop */
 PyObject *loop_call_soon_method(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *loop_call_soon_threadsafe(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 
 /* timers.c ---------------------------------------------------------------------------------- */
-double loop_now(void); /* seconds, == time.monotonic() */
 /* After a poll: readers and due timers go into the ready ring, behind the `waiting` handles that were there
  * before it and in front of what its callbacks have queued. */
 void loop_queue_due(LoopObject *loop, size_t waiting);

@@ -34,8 +34,8 @@ loop_call_soon(LoopObject *loop, PyObject *callback, PyObject *const *args, Py_s
     return h;
 }
 
-static COLD int
-debug_check(LoopObject *loop, PyObject *callback, const char *method, int check_thread)
+COLD int
+loop_debug_check(LoopObject *loop, PyObject *callback, const char *method, int check_thread)
 {
     PyObject *r = PyObject_CallMethod(loop->st->support, "debug_check", "OOsi", (PyObject *)loop,
                                       callback, method, check_thread);
@@ -53,7 +53,7 @@ loop_call_soon_method(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyO
                  || loop_check_closed(self) < 0)) {
         return NULL;
     }
-    if (UNLIKELY(self->debug) && debug_check(self, call.args[0], "call_soon", 1) < 0) {
+    if (UNLIKELY(self->debug) && loop_debug_check(self, call.args[0], "call_soon", 1) < 0) {
         return NULL;
     }
     return (PyObject *)loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1,
@@ -70,7 +70,7 @@ loop_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         || loop_check_closed(self) < 0) {
         return NULL;
     }
-    if (UNLIKELY(self->debug) && debug_check(self, call.args[0], "call_soon_threadsafe", 0) < 0) {
+    if (UNLIKELY(self->debug) && loop_debug_check(self, call.args[0], "call_soon_threadsafe", 0) < 0) {
         return NULL;
     }
     PyObject *h = (PyObject *)loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1,

@@ -14,12 +14,6 @@
 static const char *const call_later_names[] = {"delay", "callback"};
 static const char *const call_at_names[] = {"when", "callback"};
 
-double
-loop_now(void)
-{
-    return clock_now();
-}
-
 /* A float, with `name` in the error; NaN would break the order of the heap. -1 with an exception. */
 static int
 read_seconds(PyObject *value, const char *name, double *out)
@@ -56,13 +50,8 @@ schedule(LoopObject *self, double when, const call_args *call, const char *metho
     if (UNLIKELY(loop_check_closed(self) < 0)) {
         return NULL;
     }
-    if (UNLIKELY(self->debug)) {
-        PyObject *r = PyObject_CallMethod(self->st->support, "debug_check", "OOsi",
-                                          (PyObject *)self, args[0], method, 1);
-        if (r == NULL) {
-            return NULL;
-        }
-        Py_DECREF(r);
+    if (UNLIKELY(self->debug) && loop_debug_check(self, args[0], method, 1) < 0) {
+        return NULL;
     }
     TimerObject *t = timer_new(self, when, args[0], args + 1, call->nargs - 2, call->context);
     if (UNLIKELY(t == NULL || loop_check_closed(self) < 0)) { /* making it may have run code */

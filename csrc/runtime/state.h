@@ -12,11 +12,9 @@
 #define UVOLT_NAMES(X)                                                                             \
     X(context) X(name) X(loop) X(data_received) X(eof_received) X(connection_made)                 \
     X(connection_lost) X(pause_writing) X(resume_writing) X(get_buffer) X(buffer_updated)          \
-    X(set_result)   X(set_name) X(detach) X(fileno)            \
-    X(_io_refs) X(_attach) X(_detach) X(_buffer) X(_eof) X(_waiter) X(_limit) X(_paused)           \
-    X(_transport) X(_stream_reader_wr) X(feed_data) X(pause_reading) X(call_exception_handler)        \
-    X(Task) X(coro) X(_signals_arrived) X(message) X(exception) X(transport) X(protocol) X(socket)         \
-    X(sockname) X(peername) X(_SendfileMode) X(__dict__)
+    X(set_result) X(set_name) X(detach) X(_io_refs) X(_attach) X(_detach) X(_buffer) X(_eof)       \
+    X(_waiter) X(_limit) X(_stream_reader_wr) X(feed_data) X(Task) X(coro) X(socket)               \
+    X(sockname) X(peername)
 
 /* What C needs from asyncio and from our own Python side (uvolt._support). Strong references. */
 #define UVOLT_IMPORTS(X)                                                                           \
