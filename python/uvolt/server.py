@@ -254,15 +254,8 @@ class ServerMixin:
             sockets = [sock]
         for each in sockets:
             each.setblocking(False)
-        server = Server(
-            self,
-            sockets,
-            protocol_factory,
-            ssl,
-            backlog,
-            ssl_handshake_timeout,
-            ssl_shutdown_timeout,
-        )
+        timeouts = (ssl_handshake_timeout, ssl_shutdown_timeout)
+        server = Server(self, sockets, protocol_factory, ssl, backlog, *timeouts)
         if start_serving:
             await server._begin()
         if self._debug:
@@ -306,15 +299,8 @@ class ServerMixin:
                 except FileNotFoundError:
                     pass
         sock.setblocking(False)
-        server = Server(
-            self,
-            [sock],
-            protocol_factory,
-            ssl,
-            backlog,
-            ssl_handshake_timeout,
-            ssl_shutdown_timeout,
-        )
+        timeouts = (ssl_handshake_timeout, ssl_shutdown_timeout)
+        server = Server(self, [sock], protocol_factory, ssl, backlog, *timeouts)
         if start_serving:
             await server._begin()
         return server
