@@ -155,8 +155,8 @@ stream_connection_lost(PyObject *op, PyObject *exc)
     }
     self->finished = 1;
     PyObject *r = NULL;
-    if (self->connected && self->protocol != NULL) {
-        PyObject *protocol = Py_NewRef(self->protocol); /* set_protocol() may drop it meanwhile */
+    if (self->connected && self->to.protocol != NULL) {
+        PyObject *protocol = Py_NewRef(self->to.protocol); /* set_protocol() may drop it meanwhile */
         r = PyObject_CallMethodOneArg(protocol, self->loop->st->n_connection_lost, exc);
         Py_DECREF(protocol);
     }
@@ -167,9 +167,7 @@ stream_connection_lost(PyObject *op, PyObject *exc)
     fail_empty_waiter(self, exc);
     stream_stop_reading(self);
     close_handle(self);
-    Py_CLEAR(self->protocol);
-    Py_CLEAR(self->on_data);
-    Py_CLEAR(self->get_buffer);
+    receiver_detach(&self->to);
     detach_server(self);
     PyErr_SetRaisedException(raised);
     return r;
@@ -180,7 +178,7 @@ stream_schedule_lost(StreamObject *s, PyObject *exc)
 {
     PyObject *method = PyObject_GetAttrString((PyObject *)s, "_call_connection_lost");
     HandleObject *h =
-        method == NULL ? NULL : loop_call_soon(s->loop, method, &exc, 1, s->context);
+        method == NULL ? NULL : loop_call_soon(s->loop, method, &exc, 1, s->to.context);
     Py_XDECREF(method);
     Py_XDECREF(h);
     return h == NULL ? -1 : 0;
@@ -199,7 +197,7 @@ stream_force_close(StreamObject *s, PyObject *exc)
     }
     s->conn_lost++;
     if (s->uv_live && stream_schedule_lost(s, exc) < 0) {
-        loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->protocol);
+        loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->to.protocol);
     }
 }
 
@@ -207,15 +205,15 @@ void
 stream_fatal(StreamObject *s, const char *message)
 {
     if (uvolt_error_is_fatal()) {
-        loop_error(s->loop, message, (PyObject *)s, s->protocol); /* leaves the loop; transport lives */
+        loop_error(s->loop, message, (PyObject *)s, s->to.protocol); /* leaves the loop; transport lives */
         return;
     }
     PyObject *exc = PyErr_GetRaisedException();
     PyObject *r =
         PyObject_CallMethod(s->loop->st->support, "transport_failed", "OsOOO", (PyObject *)s->loop,
-                            message, exc, (PyObject *)s, s->protocol ? s->protocol : Py_None);
+                            message, exc, (PyObject *)s, s->to.protocol ? s->to.protocol : Py_None);
     if (r == NULL) {
-        loop_error(s->loop, message, (PyObject *)s, s->protocol);
+        loop_error(s->loop, message, (PyObject *)s, s->to.protocol);
     }
     Py_XDECREF(r);
     stream_force_close(s, exc);
@@ -223,19 +221,6 @@ stream_fatal(StreamObject *s, const char *message)
 }
 
 /* ---- opening ------------------------------------------------------------------------------- */
-
-int
-stream_set_protocol(StreamObject *s, PyObject *protocol)
-{
-    PyObject *old = s->protocol;
-    s->protocol = Py_NewRef(protocol);
-    if (protocol != Py_None && stream_choose_sink(s) < 0) {
-        Py_SETREF(s->protocol, old);
-        return -1;
-    }
-    Py_XDECREF(old);
-    return 0;
-}
 
 /* 0 or a negative uv code. Whatever happens, the handle is open and owns the object and the fd. */
 static int
@@ -283,16 +268,17 @@ stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObjec
     }
     st->c_transports_alive++;
     s->loop = (LoopObject *)Py_NewRef((PyObject *)loop);
+    s->to.loop = loop;
     list_init(&s->owned.node);
     s->fd = -1;
     s->high = 64 * 1024;
     s->low = s->high / 4;
-    s->context = context != NULL ? Py_NewRef(context) : PyContext_CopyCurrent();
-    if (UVOLT_EAGER_DICT && s->context != NULL && (s->dict = PyDict_New()) == NULL) {
-        Py_CLEAR(s->context);
+    s->to.context = context != NULL ? Py_NewRef(context) : PyContext_CopyCurrent();
+    if (UVOLT_EAGER_DICT && s->to.context != NULL && (s->dict = PyDict_New()) == NULL) {
+        Py_CLEAR(s->to.context);
     }
-    int err = s->context == NULL ? 0 : open_handle(s, fd);
-    if (s->context == NULL || err < 0) {
+    int err = s->to.context == NULL ? 0 : open_handle(s, fd);
+    if (s->to.context == NULL || err < 0) {
         /* libuv does not own the fd then */
         if (err < 0) {
             uvolt_raise_uv(err);
@@ -322,7 +308,7 @@ void
 stream_begin(StreamObject *s)
 {
     s->connected = 1;
-    PyObject *protocol = Py_NewRef(s->protocol);
+    PyObject *protocol = Py_NewRef(s->to.protocol);
     PyObject *r =
         PyObject_CallMethodOneArg(protocol, s->loop->st->n_connection_made, (PyObject *)s);
     if (r == NULL) {
@@ -340,7 +326,7 @@ static PyObject *
 stream_begin_method(PyObject *op, PyObject *waiter)
 {
     StreamObject *self = (StreamObject *)op;
-    if (self->protocol == NULL || self->finished) {
+    if (self->to.protocol == NULL || self->finished) {
         Py_RETURN_NONE;
     }
     stream_begin(self);
@@ -381,7 +367,7 @@ stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     }
     PyObject *begin = PyObject_GetAttrString((PyObject *)s, "_begin");
     HandleObject *h =
-        begin == NULL ? NULL : loop_call_soon(loop, begin, &args[3], 1, s->context);
+        begin == NULL ? NULL : loop_call_soon(loop, begin, &args[3], 1, s->to.context);
     Py_XDECREF(begin);
     if (h == NULL
         || (args[4] != Py_None
@@ -412,15 +398,11 @@ stream_traverse(PyObject *op, visitproc visit, void *arg)
     }
     Py_VISIT(self->dict);
     Py_VISIT(self->loop);
-    Py_VISIT(self->protocol);
-    Py_VISIT(self->on_data);
-    Py_VISIT(self->get_buffer);
-    Py_VISIT(self->context);
     Py_VISIT(self->sock);
     Py_VISIT(self->server);
     Py_VISIT(self->extra);
     Py_VISIT(self->empty_waiter);
-    return 0;
+    return receiver_traverse(&self->to, visit, arg);
 }
 
 /* `loop` stays until dealloc. An open handle keeps us alive, so here it is closed. */
@@ -432,10 +414,7 @@ stream_clear(PyObject *op)
         Py_CLEAR(self->base_slots[i]);
     }
     Py_CLEAR(self->dict);
-    Py_CLEAR(self->protocol);
-    Py_CLEAR(self->on_data);
-    Py_CLEAR(self->get_buffer);
-    Py_CLEAR(self->context);
+    receiver_clear(&self->to);
     if (!self->uv_live) { /* its finalizer would close the descriptor that libuv has */
         Py_CLEAR(self->sock);
     }
@@ -476,7 +455,7 @@ stream_dealloc(PyObject *op)
     }
     stream_clear(op);
     stream_forget_writes(self);
-    free(self->view);
+    free(self->to.view);
     loop->st->c_transports_alive--;
     type->tp_free(op);
     Py_DECREF(loop);
@@ -541,7 +520,7 @@ stream_can_write_eof(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(unused))
 PyObject *
 stream_get_protocol(PyObject *op, PyObject *Py_UNUSED(unused))
 {
-    PyObject *protocol = ((StreamObject *)op)->protocol;
+    PyObject *protocol = ((StreamObject *)op)->to.protocol;
     return Py_NewRef(protocol != NULL ? protocol : Py_None);
 }
 

@@ -8,11 +8,12 @@
 #define UVOLT_NET_STREAM_H
 
 #include "core/loop.h"
+#include "net/receiver.h"
 #include "runtime/sockaddr.h"
 
 typedef struct StreamObject StreamObject;
 
-/* How bytes reach the protocol; chosen when the protocol is set. PYCALL: both. */
+/* Where the bytes of a read go: to the protocol, or to a layer above in C. PYCALL: both. */
 typedef struct stream_sink {
     /* Where the next read goes. A base of NULL: nowhere now (an error was dealt with). */
     void (*alloc)(StreamObject *s, uv_buf_t *buf);
@@ -36,17 +37,12 @@ struct StreamObject {
     uv_tcp_t uv;
     uv_write_t *write_req;      /* raw: the write that libuv has, NULL if none; freed in its callback */
     int fd;                     /* -1 once closed */
-    PyObject *protocol;         /* strong; NULL after connection_lost */
-    PyObject *on_data;          /* strong: bound data_received, or buffer_updated, or the weak
-                                 * reference to a stock StreamReader */
-    PyObject *get_buffer;       /* strong: bound get_buffer of a BufferedProtocol */
-    PyObject *context;          /* strong: what protocol callbacks run in */
     PyObject *sock;             /* strong: socket object of fd, made when asked for */
     PyObject *server;           /* strong until detached */
     PyObject *extra;            /* strong: dict behind get_extra_info, made when needed */
     PyObject *empty_waiter;     /* strong: future, while sendfile waits for the buffer */
+    receiver to;                /* the protocol, and the context of its callbacks */
     const stream_sink *sink;
-    Py_buffer *view;            /* raw: what get_buffer gave, during one read; made on first use */
     write_buf *queue;           /* from `first`: `inflight` with libuv, then up to `queued` waiting */
     size_t first, queued, inflight, queue_room;
     size_t waiting_bytes;       /* of [inflight, queued) */
@@ -80,12 +76,12 @@ void stream_fatal(StreamObject *s, const char *message);
 void stream_force_close(StreamObject *s, PyObject *exc); /* never fails; borrowed, may be None */
 int stream_schedule_lost(StreamObject *s, PyObject *exc);
 PyObject *stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
-int stream_set_protocol(StreamObject *s, PyObject *protocol);
 
 /* ---- stream_read.c */
 void stream_start_reading(StreamObject *s);
 void stream_stop_reading(StreamObject *s);
-int stream_choose_sink(StreamObject *s); /* -1 with an exception */
+int stream_set_protocol(StreamObject *s, PyObject *protocol); /* -1 with an exception */
+void stream_plain_alloc(StreamObject *s, uv_buf_t *buf);      /* the loop's receive buffer */
 PyObject *stream_pause_reading(PyObject *, PyObject *);
 PyObject *stream_resume_reading(PyObject *, PyObject *);
 

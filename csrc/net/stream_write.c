@@ -113,14 +113,8 @@ stream_forget_writes(StreamObject *s)
 static void
 tell_protocol(StreamObject *s, PyObject *method, const char *message)
 {
-    PyObject *protocol = Py_NewRef(s->protocol);
-    PyObject *r = NULL;
-    if (PyContext_Enter(s->context) == 0) {
-        r = PyObject_CallMethodNoArgs(protocol, method);
-        if (PyContext_Exit(s->context) < 0) {
-            Py_CLEAR(r);
-        }
-    }
+    PyObject *protocol = Py_NewRef(s->to.protocol);
+    PyObject *r = receiver_call(&s->to, method);
     if (r == NULL) {
         loop_error(s->loop, message, (PyObject *)s, protocol);
     }
@@ -133,11 +127,11 @@ tell_protocol(StreamObject *s, PyObject *method, const char *message)
 static int
 pause_protocol(StreamObject *s)
 {
-    if (s->protocol_paused || stream_pending(s) <= s->high || s->protocol == NULL) {
+    if (s->protocol_paused || stream_pending(s) <= s->high || s->to.protocol == NULL) {
         return 0;
     }
     s->protocol_paused = 1;
-    PyObject *protocol = Py_NewRef(s->protocol);
+    PyObject *protocol = Py_NewRef(s->to.protocol);
     PyObject *r = PyObject_CallMethodNoArgs(protocol, s->loop->st->n_pause_writing);
     int rc = 0;
     if (r == NULL) {
@@ -156,7 +150,7 @@ pause_protocol(StreamObject *s)
 static void
 resume_protocol(StreamObject *s)
 {
-    if (s->protocol_paused && stream_pending(s) <= s->low && s->protocol != NULL) {
+    if (s->protocol_paused && stream_pending(s) <= s->low && s->to.protocol != NULL) {
         s->protocol_paused = 0;
         tell_protocol(s, s->loop->st->n_resume_writing, "protocol.resume_writing() failed");
     }
@@ -323,14 +317,14 @@ flush_done(StreamObject *s)
         PyObject *r = PyObject_CallMethod(s->loop->st->support, "set_result", "OO", waiter, Py_None);
         Py_DECREF(waiter);
         if (r == NULL) {
-            loop_error(s->loop, "Cannot wake a waiter", (PyObject *)s, s->protocol);
+            loop_error(s->loop, "Cannot wake a waiter", (PyObject *)s, s->to.protocol);
         }
         Py_XDECREF(r);
     }
     if (s->closing) {
         s->conn_lost++;
         if (stream_schedule_lost(s, Py_None) < 0) {
-            loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->protocol);
+            loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->to.protocol);
         }
     }
     else if (s->eof_sent) {

@@ -1,0 +1,52 @@
+/* receiver.h - receiver: how the bytes of a stream reach a protocol. Part of a transport (TCP, TLS).
+ *
+ * Three ways, chosen when the protocol is set: bytes for data_received, straight into the buffer of a
+ * BufferedProtocol, and straight into the bytearray of a stock asyncio.StreamReader, which saves two Python
+ * frames per read. */
+#ifndef UVOLT_NET_RECEIVER_H
+#define UVOLT_NET_RECEIVER_H
+
+#include "core/loop.h"
+
+typedef struct receiver receiver;
+
+struct receiver {
+    LoopObject *loop;     /* borrowed: the transport keeps it */
+    PyObject *protocol;   /* strong; NULL after connection_lost */
+    PyObject *on_data;    /* strong: bound data_received, or buffer_updated, or the weak reference
+                           * to a stock StreamReader */
+    PyObject *get_buffer; /* strong: bound get_buffer of a BufferedProtocol, NULL for others */
+    PyObject *context;    /* strong: what protocol callbacks run in */
+    Py_buffer *view;      /* raw: what get_buffer gave, during one read; made on first use */
+    int (*deliver)(receiver *r, const char *base, Py_ssize_t n);
+};
+
+/* The next bytes go to `protocol`. 0, or -1 with an exception and nothing changed. PYCALL. */
+int receiver_set(receiver *r, PyObject *protocol);
+
+/* A BufferedProtocol: get_buffer(hint). -1 with an exception. The buffer is held until
+ * receiver_deliver() or receiver_drop_buffer(). PYCALL. */
+int receiver_take_buffer(receiver *r, Py_ssize_t hint, char **base, size_t *len);
+void receiver_drop_buffer(receiver *r);
+
+/* n > 0 bytes at base; those of a BufferedProtocol lie in its buffer. 0, or -1 with an exception. PYCALL. */
+static inline int
+receiver_deliver(receiver *r, const char *base, Py_ssize_t n)
+{
+    return r->deliver(r, base, n);
+}
+
+static inline int
+receiver_is_buffered(const receiver *r)
+{
+    return r->get_buffer != NULL;
+}
+
+/* protocol.method() in the context of the transport. New reference. PYCALL. */
+PyObject *receiver_call(receiver *r, PyObject *method);
+
+int receiver_traverse(receiver *r, visitproc visit, void *arg);
+void receiver_clear(receiver *r);  /* everything; for tp_clear */
+void receiver_detach(receiver *r); /* the protocol: nothing is delivered any more */
+
+#endif
