@@ -4,6 +4,7 @@
 #include "core/handle.h"
 #include "core/loop.h"
 #include "net/listener.h"
+#include "net/pipe.h"
 #include "net/stream.h"
 #include "runtime/state.h"
 
@@ -60,6 +61,12 @@ static PyMethodDef module_methods[] = {
     {"listen", FAST(listener_listen), METH_FASTCALL,
      "listen($module, loop, sock, factory, server, backlog, accepted, /)\n--\n\n"
      "Accept the connections of a listening socket; a Listener."},
+    {"make_read_pipe", FAST(pipe_make_read), METH_FASTCALL,
+     "make_read_pipe($module, loop, pipe, protocol, waiter, extra, /)\n--\n\n"
+     "A transport that reads from a file object, which it closes in the end."},
+    {"make_write_pipe", FAST(pipe_make_write), METH_FASTCALL,
+     "make_write_pipe($module, loop, pipe, protocol, waiter, extra, /)\n--\n\n"
+     "A transport that writes to a file object, which it closes in the end."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -68,12 +75,14 @@ module_exec(PyObject *module)
 {
     core_state *st = uvolt_state_of(module);
     st->module = module;
-    if (uvolt_state_init(st) < 0 || stream_check_layout(st) < 0
+    if (uvolt_state_init(st) < 0 || stream_check_layout(st) < 0 || pipe_check_layout(st) < 0
         || uvolt_add_type(module, &st->loop_type, &loop_spec, NULL) < 0
         || uvolt_add_type(module, &st->handle_type, &handle_spec, NULL) < 0
         || uvolt_add_type(module, &st->timer_type, &timer_spec, (PyObject *)st->handle_type) < 0
         || uvolt_add_type(module, &st->stream_type, &stream_spec, st->AioTransport) < 0
         || uvolt_add_type(module, &st->listener_type, &listener_spec, NULL) < 0
+        || uvolt_add_type(module, &st->pipe_read_type, &pipe_read_spec, st->AioReadTransport) < 0
+        || uvolt_add_type(module, &st->pipe_write_type, &pipe_write_spec, st->AioTransport) < 0
         || PyModule_AddStringConstant(module, "libuv_version", uv_version_string()) < 0) {
         return -1;
     }

@@ -21,6 +21,7 @@
     X(AioHandle, "asyncio.events", "Handle")                                                       \
     X(AioTimerHandle, "asyncio.events", "TimerHandle")                                             \
     X(AioTransport, "asyncio.transports", "_FlowControlMixin")                                          \
+    X(AioReadTransport, "asyncio.transports", "ReadTransport")                                     \
     X(BufferedProtocol, "asyncio.protocols", "BufferedProtocol")                                   \
     X(StreamReaderProtocol, "asyncio.streams", "StreamReaderProtocol")                             \
     X(StreamReader, "asyncio.streams", "StreamReader")                                             \
@@ -45,6 +46,8 @@ typedef struct core_state {
     PyTypeObject *timer_type;
     PyTypeObject *stream_type;
     PyTypeObject *listener_type;
+    PyTypeObject *pipe_read_type;
+    PyTypeObject *pipe_write_type;
 #define X(name) PyObject *n_##name;
     UVOLT_NAMES(X)
 #undef X

@@ -7,7 +7,9 @@ the core.
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
+import logging
 import socket
 import sys
 import traceback
@@ -106,6 +108,22 @@ def accept_failed(loop: Any, exc: OSError, sock: Any, resume: Any) -> None:
     loop.call_later(constants.ACCEPT_RETRY_DELAY, resume)
 
 
+def read_pipe_failed(
+    loop: Any, message: str, exc: BaseException, transport: Any, protocol: Any
+) -> None:
+    """A read failed. EIO is how a terminal says that its other side is gone."""
+    if isinstance(exc, OSError) and exc.errno == errno.EIO:
+        if loop.get_debug():
+            logger.debug("%r: %s", transport, message, exc_info=exc)
+    else:
+        report(loop, message, exc, transport, protocol)
+
+
+def warn_lost_pipe_write() -> None:
+    """Somebody keeps writing to a pipe whose reader is gone."""
+    logger.warning("pipe closed by peer or os.write(pipe, data) raised exception.")
+
+
 def warn_lost_write() -> None:
     """Somebody keeps writing to a connection that is gone."""
     logger.warning("socket.send() raised exception.")
@@ -183,4 +201,31 @@ def transport_repr(transport: Any) -> str:
             size = transport.get_write_buffer_size()
             state = "polling" if size else "idle"
             info.append(f"write=<{state}, bufsize={size}>")
+    return f"<{' '.join(info)}>"
+
+
+def pipe_log(transport: Any, text: str) -> None:
+    """Debug mode's notes of a pipe."""
+    level = logging.INFO if text.startswith("was") else logging.DEBUG
+    logger.log(level, "%r %s", transport, text)
+
+
+def pipe_repr(transport: Any) -> str:
+    """The text of a pipe's transport, in the form of asyncio's."""
+    info = [type(transport).__name__]
+    if transport._pipe is None:
+        info.append("closed")
+    elif transport.is_closing():
+        info.append("closing")
+    info.append(f"fd={transport._fileno}")
+    if transport._pipe is None:
+        info.append("closed")
+    elif transport._loop.is_closed():
+        info.append("open")
+    elif isinstance(transport, asyncio.WriteTransport):
+        size = transport.get_write_buffer_size()
+        info.append("polling" if size else "idle")
+        info.append(f"bufsize={size}")
+    else:
+        info.append("polling" if transport.is_reading() else "idle")
     return f"<{' '.join(info)}>"

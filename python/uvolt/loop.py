@@ -2,7 +2,7 @@
 
 Everything that runs per callback, per packet or per connection accepted is in `_core`. This module
 holds what runs once per run (setting the scene, signals), once per program, or delegates. Methods
-that are not named here and not in `_core` (datagrams, pipes, subprocesses, sock_*) are asyncio's
+that are not named here and not in `_core` (datagrams, subprocesses, sock_*) are asyncio's
 own code on our descriptor watchers, so they behave exactly as the running Python has them.
 """
 
@@ -288,6 +288,16 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):  #
         self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
     ) -> Any:
         return _core.make_stream(self, sock, protocol, waiter, extra, server)
+
+    def _make_read_pipe_transport(
+        self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None
+    ) -> Any:
+        return _core.make_read_pipe(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(
+        self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None
+    ) -> Any:
+        return _core.make_write_pipe(self, pipe, protocol, waiter, extra)
 
     def _make_ssl_transport(
         self,

@@ -45,6 +45,7 @@ VISIT_ONLY = {
     ("handle", "loop"): "kept until dealloc, methods of a cleared handle need it",
     ("listener", "loop"): "kept until dealloc, methods of a cleared listener need it",
     ("stream", "loop"): "kept until dealloc, methods of a cleared transport need it",
+    ("pipe", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("loop", "module"): "kept until dealloc, it owns the state",
 }
 CLEAR_ONLY = {
