@@ -68,7 +68,7 @@ def program(case: Case, peer: str, python: str = sys.executable) -> list[str]:
 
 
 def server(case: Case, peer: str, python: str = sys.executable) -> list[str]:
-    """The server under test of an echo, memory, http or tls case."""
+    """The server under test of an echo, memory or http case."""
     if case.kind in ("echo", "memory"):
         if peer == C_PEER:
             return [compile_c.program("echo_server_uv")]
@@ -79,12 +79,13 @@ def server(case: Case, peer: str, python: str = sys.executable) -> list[str]:
         return [compile_c.program("http_server_uv"), f"/={file}"]
     script = str(ROOT / "servers" / "web.py")
     command = [python, script, "--loop", peer, "--mode", case.mode, "--size", str(case.size)]
-    return [*command, "--certificate", certificate()] if case.kind == "tls" else command
+    return [*command, "--certificate", certificate()] if case.mode == "tls" else command
 
 
 def load(case: Case) -> list[str]:
     """The load in C for a server, without port and duration."""
-    command = [compile_c.program("echo_load"), "-c", str(case.connections)]
+    program = "tls_load" if case.mode == "tls" else "echo_load"
+    command = [compile_c.program(program), "-c", str(case.connections)]
     if case.kind == "client":
         request = REQUEST.replace(b"GET / ", b"GET /json ")
         churn = ["-C"] if case.function == "session" else []
@@ -128,12 +129,3 @@ def client_server(case: Case, python: str = sys.executable) -> list[str]:
     }
     files = [f"/{name}={scratch(f'client.{name}', data)}" for name, data in routes.items()]
     return [compile_c.program("http_server_uv"), *files]
-
-
-def wrk(case: Case, port: int, seconds: int) -> list[str]:
-    if shutil.which("wrk") is None:
-        raise ChildError("wrk is not installed")
-    return [
-        *("wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--latency"),
-        f"https://127.0.0.1:{port}/",
-    ]

@@ -10,7 +10,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 BUILD = ROOT.parent / "build" / "bench"
 FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra"]
-LIBRARIES = {"echo_load": [], "echo_server_uv": ["libuv"], "http_server_uv": ["libuv"]}
+# program -> its source, the libraries of pkg-config, further flags
+PROGRAMS: dict[str, tuple[str, list[str], list[str]]] = {
+    "echo_load": ("echo_load.c", [], []),
+    "tls_load": ("echo_load.c", ["libssl", "libcrypto"], ["-DWITH_TLS"]),
+    "echo_server_uv": ("echo_server_uv.c", ["libuv"], []),
+    "http_server_uv": ("http_server_uv.c", ["libuv"], []),
+}
 
 
 class CompileError(RuntimeError):
@@ -19,12 +25,12 @@ class CompileError(RuntimeError):
 
 def program(name: str) -> str:
     """The path of a built program, compiled if its source is newer."""
-    source = ROOT / "csrc" / f"{name}.c"
+    file, libraries, extra = PROGRAMS[name]
+    source = ROOT / "csrc" / file
     target = BUILD / name
     if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
         return str(target)
-    flags = list(FLAGS)
-    libraries = LIBRARIES[name]
+    flags = [*FLAGS, *extra]
     try:
         if libraries:
             found = subprocess.run(

@@ -7,7 +7,6 @@ interleaved without paying for a start each time.
 from __future__ import annotations
 
 import math
-import re
 import signal
 import subprocess
 import sys
@@ -114,51 +113,6 @@ class LoadDriver(Driver):
         return Sample(answer["server_cpu_ns"] / n, answer["rate"], extra)
 
 
-class TlsDriver(Driver):
-    """tls: a server under wrk, whose shortest run is a second."""
-
-    def start(self) -> None:
-        commands.wrk(self.case, 0, 1)
-        ready = self._open(commands.server(self.case, self.peer, self.python))
-        self.port, self.pid = int(ready["port"]), int(ready["pid"])
-
-    def round(self, seconds: float) -> Sample:
-        argv = commands.wrk(self.case, self.port, max(1, round(seconds)))
-        before = process.cpu_seconds(self.pid)
-        load = process.start(argv, cpu=process.client_cpu())
-        try:
-            output, _ = load.communicate(timeout=60)
-            errors = process.last_line(load.errors)
-        except subprocess.TimeoutExpired:
-            raise ChildError("wrk did not end") from None
-        finally:
-            process.kill(load)
-        cpu = process.cpu_seconds(self.pid) - before
-        return parse_wrk(output, errors, cpu)
-
-
-_WRK_UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
-
-
-def parse_wrk(output: str, errors: str, cpu_seconds: float) -> Sample:
-    """A sample from what wrk printed and the CPU time the server took meanwhile."""
-    requests = re.search(r"(\d+) requests in", output)
-    rate = re.search(r"Requests/sec:\s*([\d.]+)", output)
-    if not requests or not rate or not int(requests.group(1)):
-        text = (errors or output).strip().splitlines()
-        raise ChildError(text[-1] if text else "wrk printed nothing")
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    if failed:
-        raise ChildError(f"wrk: {failed.group(1)} responses were not 200")
-    extra = {}
-    for share in ("50", "90", "99"):
-        found = re.search(rf"\s{share}%\s+([\d.]+)(us|ms|s)\b", output)
-        if found:
-            extra[f"p{share}_us"] = float(found.group(1)) * _WRK_UNITS[found.group(2)]
-    n = int(requests.group(1))
-    return Sample(cpu_seconds * 1e9 / n, float(rate.group(1)), extra)
-
-
 class ClientDriver(WorkerDriver):
     """client: an HTTP client in a worker process, against a server in C on the other core."""
 
@@ -255,7 +209,6 @@ DRIVERS: dict[str, type[Driver]] = {
     "scale": WorkerDriver,
     "echo": LoadDriver,
     "http": LoadDriver,
-    "tls": TlsDriver,
     "client": ClientDriver,
     "memory": MemoryDriver,
     "start": StartDriver,

@@ -95,6 +95,7 @@ def _micro() -> None:
 
     quick = partial(micro, quick=True)
     few = (100, 600)
+    child = (10, 60)  # the system calls of the child are counted with its parent's
     quick("call_soon_chain", "callback", "the cost of one iteration with one callback")
     quick("call_soon_fanout", "callback", "many callbacks ready at once")
     quick(
@@ -119,13 +120,13 @@ def _micro() -> None:
     quick("wait_for", "call", "a timeout around an awaitable")
     micro("queue", "item", "a producer and a consumer")
     micro("semaphore", "turn", "a limit on concurrency")
-    micro("run_in_executor", "call", "a function in a thread", counted=None, batch=200)
+    micro("run_in_executor", "call", "a function in a thread", counted=(200, 1200), batch=200)
     micro("getaddrinfo_literal", "call", "the look-up of a numeric address", counted=(200, 1200))
     quick("sock_pingpong", "round trip", "loop.sock_recv and sock_sendall", batch=300)
     quick("udp_pingpong", "round trip", "datagram endpoints", batch=300)
     micro("connect_close", "connection", "connect, read a line, close", counted=few, batch=50)
-    micro("subprocess", "process", "a child started and waited for", counted=None, batch=10)
-    micro("subprocess_pipe", "process", "a child with pipes, communicate()", counted=None, batch=10)
+    micro("subprocess", "process", "a child started and waited for", counted=child, batch=10)
+    micro("subprocess_pipe", "process", "a child with pipes, communicate", counted=child, batch=10)
     micro("add_reader_churn", "turn", "add_reader, its callback, remove_reader", batch=500)
 
 
@@ -177,7 +178,7 @@ def _http() -> None:
             add(
                 Case(
                     f"http/{mode}_{text}",
-                    "tls" if mode == "tls" else "http",
+                    "http",
                     "request",
                     f"{about}; a body of {size} bytes, 10 connections",
                     peers=STREAM_PEERS,
@@ -185,7 +186,7 @@ def _http() -> None:
                     mode=mode,
                     size=size,
                     connections=10,
-                    counted=None if mode == "tls" else (1000, 5000),
+                    counted=(1000, 5000) if size == 13 else (300, 1500),
                     quick=size == 13 and mode in ("plain", "tls", "aiohttp"),
                 )
             )

@@ -183,7 +183,7 @@ def selection(args: argparse.Namespace) -> list[Case]:
 def round_seconds(case: Case, args: argparse.Namespace) -> float:
     if args.seconds is not None:
         return float(args.seconds)
-    return 0.3 if case.kind in ("echo", "http", "tls") else 0.1
+    return 0.3 if case.kind in ("echo", "http") else 0.1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

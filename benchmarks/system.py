@@ -7,20 +7,21 @@ import shutil
 import subprocess
 
 # program -> Debian package
-QUICK = {"gcc": "gcc", "pkg-config": "pkg-config", "wrk": "wrk", "openssl": "openssl"}
+QUICK = {"gcc": "gcc", "pkg-config": "pkg-config", "openssl": "openssl"}
 COUNTS = {"valgrind": "valgrind", "strace": "strace"}
 
 
 def missing(programs: dict[str, str]) -> list[str]:
     """The packages of what is not installed."""
     packages = [package for name, package in programs.items() if shutil.which(name) is None]
-    if shutil.which("pkg-config") is None or not _has_libuv():
-        packages.append("libuv1-dev")
-    return packages
+    headers = {"libuv": "libuv1-dev", "libssl": "libssl-dev"}
+    return packages + [package for name, package in headers.items() if not _has_headers(name)]
 
 
-def _has_libuv() -> bool:
-    return subprocess.run(["pkg-config", "--exists", "libuv"], check=False).returncode == 0
+def _has_headers(library: str) -> bool:
+    if shutil.which("pkg-config") is None:
+        return False
+    return subprocess.run(["pkg-config", "--exists", library], check=False).returncode == 0
 
 
 def install(*, counts: bool) -> str:

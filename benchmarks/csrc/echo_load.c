@@ -12,6 +12,8 @@
  *   -B       block while no answer is there. Without it, and with -t, the load spins: a load that sleeps makes the
  *            server pay for waking it, which here is several times what an answer costs
  *   -q FILE  send FILE as the message instead and expect an HTTP/1.1 response with a Content-Length
+ *
+ * Built with -DWITH_TLS it is tls_load: the same over TLS by OpenSSL. The server's certificate is not looked at.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,6 +31,11 @@
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef WITH_TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+static SSL_CTX *tls;
+#endif
 
 enum { SUB = 32, BUCKETS = 64 * SUB, RECV_SIZE = 256 * 1024, HEAD_MAX = 16 * 1024 };
 
@@ -41,6 +48,9 @@ typedef struct {
     size_t expect;  /* length of the current answer; 0 while an HTTP head is incomplete */
     uint64_t start; /* ns */
     char *head;     /* HTTP: the head so far */
+#ifdef WITH_TLS
+    SSL *ssl;
+#endif
 } Conn;
 
 static struct sockaddr_storage addr;
@@ -112,8 +122,88 @@ static double percentile_us(double share)
     return (double)worst / 1000.0;
 }
 
+#ifdef WITH_TLS
+/* What OpenSSL says of a read or write that moved nothing, in the way of recv and send. */
+static ssize_t tls_result(Conn *c, int n)
+{
+    int why = SSL_get_error(c->ssl, n);
+    if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+        errno = EAGAIN;
+    else if (why != SSL_ERROR_SYSCALL)
+        errno = EPROTO;
+    return why == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+
+static ssize_t conn_recv(Conn *c)
+{
+    ERR_clear_error();
+    int n = SSL_read(c->ssl, recv_buf, RECV_SIZE);
+    return n > 0 ? n : tls_result(c, n);
+}
+
+static ssize_t conn_send(Conn *c, const char *data, size_t len)
+{
+    ERR_clear_error();
+    int n = SSL_write(c->ssl, data, (int)len);
+    return n > 0 ? n : tls_result(c, n);
+}
+
+/* The handshake, on a socket that still blocks. */
+static void conn_open(Conn *c)
+{
+    ERR_clear_error();
+    if ((c->ssl = SSL_new(tls)) == NULL || SSL_set_fd(c->ssl, c->fd) != 1 || SSL_connect(c->ssl) != 1) {
+        ERR_print_errors_fp(stderr);
+        die("TLS handshake");
+    }
+}
+
+static void conn_close(Conn *c)
+{
+    SSL_shutdown(c->ssl);
+    SSL_free(c->ssl);
+    close(c->fd);
+}
+
+static void conn_setup(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    if ((tls = SSL_CTX_new(TLS_client_method())) == NULL)
+        die("SSL_CTX_new");
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(tls, 1);
+    SSL_CTX_set_default_read_buffer_len(tls, 128 * 1024);
+}
+#else
+static ssize_t conn_recv(Conn *c)
+{
+    return recv(c->fd, recv_buf, RECV_SIZE, 0);
+}
+
+static ssize_t conn_send(Conn *c, const char *data, size_t len)
+{
+    return send(c->fd, data, len, MSG_NOSIGNAL);
+}
+
+static void conn_open(Conn *c)
+{
+    (void)c;
+}
+
+static void conn_close(Conn *c)
+{
+    close(c->fd);
+}
+
+static void conn_setup(void)
+{
+}
+#endif
+
+/* A connected socket that blocks, 30 seconds at most. */
 static int open_socket(void)
 {
+    struct timeval patience = {.tv_sec = 30};
     int fd = socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1;
     if (fd < 0)
@@ -126,8 +216,7 @@ static int open_socket(void)
         usleep(5000);
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
-        die("fcntl");
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     return fd;
 }
 
@@ -136,6 +225,9 @@ static void attach(Conn *c)
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
     c->fd = open_socket();
     c->want_out = 0;
+    conn_open(c);
+    if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0)
+        die("fcntl");
     if (epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &ev) != 0)
         die("epoll_ctl");
 }
@@ -153,7 +245,7 @@ static void want_out(Conn *c, int on)
 static void push(Conn *c)
 {
     while (c->sent < message_len) {
-        ssize_t n = send(c->fd, message + c->sent, message_len - c->sent, MSG_NOSIGNAL);
+        ssize_t n = conn_send(c, message + c->sent, message_len - c->sent);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
@@ -205,17 +297,18 @@ static void finish_message(Conn *c)
     done_count++;
     answered_count++;
     if (churn) {
-        close(c->fd);
+        conn_close(c);
         attach(c);
     }
     start_message(c);
 }
 
-static void on_readable(Conn *c)
+/* One read; whether there may be more. */
+static int on_readable(Conn *c)
 {
-    ssize_t n = recv(c->fd, recv_buf, sizeof recv_buf, 0);
+    ssize_t n = conn_recv(c);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return 0;
     if (n <= 0) {
         if (n == 0)
             errno = ECONNRESET;
@@ -233,7 +326,13 @@ static void on_readable(Conn *c)
     if (c->got == c->expect) {
         c->checked = 1;
         finish_message(c);
+        return 0;
     }
+#ifdef WITH_TLS
+    return 1; /* OpenSSL may hold more of it, of which epoll knows nothing */
+#else
+    return 0;
+#endif
 }
 
 static void raise_file_limit(void)
@@ -292,7 +391,8 @@ static void handle(const struct epoll_event *event)
     if (event->events & EPOLLOUT)
         push(c);
     if (event->events & ~(uint32_t)EPOLLOUT)
-        on_readable(c);
+        while (on_readable(c))
+            ;
 }
 
 /* Takes the answers that are still to come, two seconds at most: a server whose connections are cut in the middle of
@@ -342,6 +442,7 @@ int main(int argc, char **argv)
     }
     set_address(host, port);
     raise_file_limit();
+    conn_setup();
     if (file != NULL)
         load_message(file);
     else

@@ -33,6 +33,8 @@ def tiny(name: str, peers: list[str], rounds: int = 2) -> results.CaseResult:
         "echo/sock_10k_10c",
         "http/plain_13b",
         "http/split_13b",
+        "http/tls_13b",
+        "http/tls_100kb",
         "scale/timers_1000",
         "scale/tasks_100",
         "scale/idle_100",
