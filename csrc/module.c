@@ -6,6 +6,7 @@
 #include "net/listener.h"
 #include "net/pipe.h"
 #include "net/stream.h"
+#include "net/udp.h"
 #include "runtime/state.h"
 
 static struct PyModuleDef core_module;
@@ -58,6 +59,9 @@ static PyMethodDef module_methods[] = {
     {"make_stream", FAST(stream_make), METH_FASTCALL,
      "make_stream($module, loop, sock, protocol, waiter, extra, server, /)\n--\n\n"
      "A transport over a connected, non-blocking stream socket, which it owns from now on."},
+    {"make_datagram", FAST(udp_make), METH_FASTCALL,
+     "make_datagram($module, loop, sock, protocol, address, waiter, extra, /)\n--\n\n"
+     "A transport over a non-blocking datagram socket, which it closes when it is done."},
     {"listen", FAST(listener_listen), METH_FASTCALL,
      "listen($module, loop, sock, factory, server, backlog, accepted, /)\n--\n\n"
      "Accept the connections of a listening socket; a Listener."},
@@ -69,6 +73,16 @@ static PyMethodDef module_methods[] = {
      "A transport that writes to a file object, which it closes in the end."},
     {NULL, NULL, 0, NULL},
 };
+
+/* Both of asyncio's base classes: programs ask for either. */
+static int
+add_udp_type(PyObject *module, core_state *st)
+{
+    PyObject *bases = PyTuple_Pack(2, st->AioTransport, st->AioDatagramTransport);
+    int rc = bases == NULL ? -1 : uvolt_add_type(module, &st->udp_type, &udp_spec, bases);
+    Py_XDECREF(bases);
+    return rc;
+}
 
 static int
 module_exec(PyObject *module)
@@ -83,6 +97,7 @@ module_exec(PyObject *module)
         || uvolt_add_type(module, &st->listener_type, &listener_spec, NULL) < 0
         || uvolt_add_type(module, &st->pipe_read_type, &pipe_read_spec, st->AioReadTransport) < 0
         || uvolt_add_type(module, &st->pipe_write_type, &pipe_write_spec, st->AioTransport) < 0
+        || add_udp_type(module, st) < 0
         || PyModule_AddStringConstant(module, "libuv_version", uv_version_string()) < 0) {
         return -1;
     }

@@ -80,6 +80,15 @@ PyWeakref_GetRef(PyObject *ref, PyObject **result)
 #define UVOLT_EAGER_DICT 0
 #endif
 
+/* Since 3.13 asyncio sends empty datagrams, and counts 8 bytes more for each one that waits. */
+#if PY_VERSION_HEX >= 0x030d0000
+#define UVOLT_EMPTY_DATAGRAMS 1
+#define UVOLT_DATAGRAM_HEADER 8
+#else
+#define UVOLT_EMPTY_DATAGRAMS 0
+#define UVOLT_DATAGRAM_HEADER 0
+#endif
+
 /* Slots that newer versions ask of a multi-phase module. */
 #if PY_VERSION_HEX >= 0x030c0000
 #define UVOLT_SLOT_INTERPRETERS {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},

@@ -14,14 +14,15 @@
     X(connection_lost) X(pause_writing) X(resume_writing) X(get_buffer) X(buffer_updated)          \
     X(set_result) X(set_name) X(detach) X(_io_refs) X(_attach) X(_detach) X(_buffer) X(_eof)       \
     X(_waiter) X(_limit) X(_stream_reader_wr) X(feed_data) X(Task) X(coro) X(socket)               \
-    X(sockname) X(peername)
+    X(sockname) X(peername) X(datagram_received) X(error_received) X(sendto)
 
 /* What C needs from asyncio and from our own Python side (uvolt._support). Strong references. */
 #define UVOLT_IMPORTS(X)                                                                           \
     X(AioHandle, "asyncio.events", "Handle")                                                       \
     X(AioTimerHandle, "asyncio.events", "TimerHandle")                                             \
-    X(AioTransport, "asyncio.transports", "_FlowControlMixin")                                          \
     X(AioReadTransport, "asyncio.transports", "ReadTransport")                                     \
+    X(AioTransport, "asyncio.transports", "_FlowControlMixin")                                     \
+    X(AioDatagramTransport, "asyncio.transports", "DatagramTransport")                             \
     X(BufferedProtocol, "asyncio.protocols", "BufferedProtocol")                                   \
     X(StreamReaderProtocol, "asyncio.streams", "StreamReaderProtocol")                             \
     X(StreamReader, "asyncio.streams", "StreamReader")                                             \
@@ -48,6 +49,7 @@ typedef struct core_state {
     PyTypeObject *listener_type;
     PyTypeObject *pipe_read_type;
     PyTypeObject *pipe_write_type;
+    PyTypeObject *udp_type;
 #define X(name) PyObject *n_##name;
     UVOLT_NAMES(X)
 #undef X

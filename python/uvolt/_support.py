@@ -186,6 +186,17 @@ def transport_socket(sock: socket.socket) -> trsock.TransportSocket:
     return trsock.TransportSocket(sock)
 
 
+def hold_socket(sock: Any) -> None:
+    """From now on sock.close() leaves the descriptor open, as while a file of makefile() is."""
+    sock._io_refs += 1
+
+
+def release_socket(sock: Any) -> None:
+    """Close a socket that hold_socket() has held."""
+    sock._decref_socketios()
+    sock.close()
+
+
 def transport_repr(transport: Any) -> str:
     """The text of a transport, in the form of asyncio's."""
     info = [type(transport).__name__]

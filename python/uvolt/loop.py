@@ -2,8 +2,8 @@
 
 Everything that runs per callback, per packet or per connection accepted is in `_core`. This module
 holds what runs once per run (setting the scene, signals), once per program, or delegates. Methods
-that are not named here and not in `_core` (datagrams, subprocesses, sock_*) are asyncio's
-own code on our descriptor watchers, so they behave exactly as the running Python has them.
+that are not named here and not in `_core` (subprocesses, sock_*) are asyncio's own code on our
+descriptor watchers, so they behave exactly as the running Python has them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import sys
 import threading
 import warnings
 import weakref
-from asyncio import coroutines, events, sslproto
+from asyncio import coroutines, events, sslproto, trsock
 from asyncio.log import logger
 from typing import Any, NamedTuple
 
-from . import _core
+from . import _core, _support
 from .connect import ConnectMixin
 from .server import ServerMixin
 
@@ -64,6 +64,24 @@ class SelectorAttribute:
 
     def __get__(self, loop: Loop, owner: type) -> Any:
         return None if loop.is_closed() else WatchedFds(loop)
+
+
+# What a socket does in its own way if its class replaces one of them.
+_SOCKET_METHODS = {
+    name: getattr(socket.socket, name)
+    for name in ("send", "sendto", "recvfrom", "fileno", "getsockname", "close")
+}
+
+
+def _is_plain_datagram_socket(sock: Any) -> bool:
+    """Whether the C transport does what this object would do. A class that sends or receives in its
+    own way (proxies, mocks) and other kinds of sockets are for asyncio's own transport."""
+    kind = type(sock)
+    return (
+        all(getattr(kind, name, None) is stock for name, stock in _SOCKET_METHODS.items())
+        and sock.type == socket.SOCK_DGRAM
+        and sock.family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+    )
 
 
 # misc: create_server() and create_unix_server() are overloads in typeshed, one function each here.
@@ -298,6 +316,24 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):  #
         self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None
     ) -> Any:
         return _core.make_write_pipe(self, pipe, protocol, waiter, extra)
+
+    def _make_datagram_transport(
+        self, sock: Any, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
+    ) -> Any:
+        if not _is_plain_datagram_socket(sock):
+            own: Any = super()
+            return own._make_datagram_transport(sock, protocol, address, waiter, extra)
+        info = dict(extra or ())
+        info["socket"] = trsock.TransportSocket(sock)
+        info["sockname"] = sock.getsockname()
+        if "peername" not in info:
+            try:
+                info["peername"] = sock.getpeername()
+            except OSError:
+                info["peername"] = None
+        transport = _core.make_datagram(self, sock, protocol, address, waiter, info)
+        _support.hold_socket(sock)
+        return transport
 
     def _make_ssl_transport(
         self,

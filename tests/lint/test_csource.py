@@ -46,6 +46,7 @@ VISIT_ONLY = {
     ("listener", "loop"): "kept until dealloc, methods of a cleared listener need it",
     ("stream", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("pipe", "loop"): "kept until dealloc, methods of a cleared transport need it",
+    ("udp", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("loop", "module"): "kept until dealloc, it owns the state",
 }
 CLEAR_ONLY = {
