@@ -22,7 +22,8 @@ demo: ## sequential against concurrent, asyncio against uvolt
 	$(python) -m uvolt demo
 
 .PHONY: test
-test: ## the test suite
+test: ## the test suite, with PostgreSQL, Redis, mosquitto and RabbitMQ
+	@tools/system.sh servers
 	@tools/venv.sh test
 	$(python) -m pytest $(PYTEST_ARGS)
 
@@ -54,6 +55,7 @@ lint: ## ruff, mypy, stubtest, the C text checks
 asan: export UVOLT_ASAN = 1
 asan: export VENV := $(VENV)-asan
 asan: ## the test suite under the address and undefined-behaviour sanitizers
+	@tools/system.sh servers
 	@tools/venv.sh test
 	tools/sanitize.sh $(VENV)/bin/python -m pytest -o timeout=180 $(PYTEST_ARGS)
 

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# tools/system.sh: sees to what the build needs from the system (compiler, pkg-config, libuv and Python headers,
-# venv). Installs what is missing when it may (root on Debian or Ubuntu), otherwise says in one line what to install.
-# PYTHON names the interpreter (default python3). Asks apt-get for nothing when all is there.
+# tools/system.sh [servers]: sees to what the build needs from the system (compiler, pkg-config, libuv and Python
+# headers, venv), and with "servers" to the servers that the tests start. Installs what is missing when it may (root on
+# Debian or Ubuntu), otherwise says in one line what to install. PYTHON names the interpreter (default python3). Asks
+# apt-get for nothing when all is there.
 set -euo pipefail
 
 python=${PYTHON:-python3}
+wanted=${1-}
+PATH=$PATH:/usr/sbin # where mosquitto and rabbitmq-server are
 
 # Prints the Debian packages that are missing, one a line.
 missing() {
@@ -16,6 +19,11 @@ missing() {
 import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))
 EOF
+    [ "$wanted" = servers ] || return 0
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || echo postgresql
+    for server in redis-server mosquitto rabbitmq-server; do
+        command -v "$server" >/dev/null || echo "$server"
+    done
 }
 
 need=$(missing | tr '\n' ' ')
@@ -36,10 +44,12 @@ fi
 if command -v apt-get >/dev/null; then
     echo "uvolt: install what is missing first: sudo apt install $need" >&2
 elif command -v dnf >/dev/null; then
-    echo "uvolt: install what is missing first: sudo dnf install gcc pkgconf libuv-devel python3-devel" >&2
+    servers=${wanted:+ postgresql-server redis mosquitto rabbitmq-server}
+    echo "uvolt: install what is missing first: sudo dnf install gcc pkgconf libuv-devel python3-devel$servers" >&2
 elif command -v brew >/dev/null; then
-    echo "uvolt: install what is missing first: brew install pkgconf libuv python" >&2
+    servers=${wanted:+ postgresql redis mosquitto rabbitmq}
+    echo "uvolt: install what is missing first: brew install pkgconf libuv python$servers" >&2
 else
-    echo "uvolt: install first: a C compiler, pkg-config, libuv >= 1.43 and Python >= 3.10, with their headers" >&2
+    echo "uvolt: install first: a C compiler, pkg-config, libuv >= 1.43 and Python >= 3.10, with their headers${wanted:+; and PostgreSQL, Redis, mosquitto, RabbitMQ}" >&2
 fi
 exit 1

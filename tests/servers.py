@@ -1,0 +1,300 @@
+"""Real servers for the tests of programs: each a child process of the tests on a free port, with a
+directory of its own that is removed at the end. tools/system.sh installs them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import pwd
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import support
+import trustme
+
+START_SECONDS = 40 * support.SLOW
+STOP_SECONDS = 20 * support.SLOW
+
+
+def run(loop: asyncio.AbstractEventLoop, main: Callable[[], Any], seconds: float = 40) -> None:
+    """Run main() on the loop, at most so many seconds, and let its last callbacks happen."""
+
+    async def body() -> None:
+        await asyncio.wait_for(main(), seconds * support.SLOW)
+        await support.settle(20)
+
+    loop.run_until_complete(body())
+    loop.run_until_complete(loop.shutdown_default_executor())
+
+
+# -- certificates -----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Certificates:
+    """A CA and a server's certificate for localhost and 127.0.0.1, as files."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def make(cls, directory: Path) -> Certificates:
+        ca = trustme.CA()
+        issued = ca.issue_cert("localhost", support.LOCALHOST)
+        files = cls(directory / "ca.pem", directory / "server.pem", directory / "server.key")
+        ca.cert_pem.write_to_path(files.ca)
+        for blob in issued.cert_chain_pems:
+            blob.write_to_path(files.certificate, append=True)
+        issued.private_key_pem.write_to_path(files.key)
+        files.key.chmod(0o600)
+        return files
+
+    def client(self, alpn: Sequence[str] = ()) -> ssl.SSLContext:
+        """A context that trusts this CA and no other."""
+        context = ssl.create_default_context(cafile=self.ca)
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        return context
+
+    def server(self, alpn: Sequence[str] = ()) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate, self.key)
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        return context
+
+
+# -- processes --------------------------------------------------------------------------------
+
+
+def program(name: str, package: str, *places: str) -> str:
+    """Where a server's program is."""
+    path = shutil.which(name, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", *places]))
+    if path is None:
+        raise RuntimeError(f"{name} is not installed: sudo apt install {package}")
+    return path
+
+
+@contextlib.contextmanager
+def directory(user: str | None = None) -> Iterator[Path]:
+    """A directory, the user's if one is named, with a path short enough for a Unix socket."""
+    path = Path(tempfile.mkdtemp(prefix="uvolt-"))
+    try:
+        if user is not None:
+            shutil.chown(path, user)
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+def give(path: Path, user: str | None) -> None:
+    """What is in a directory now becomes the user's."""
+    for name in path.iterdir():
+        if user is not None:
+            shutil.chown(name, user)
+
+
+def as_user(user: str | None) -> list[str]:
+    """The words before a command's that run it as this user, and end it when the tests are gone."""
+    words = [program("setpriv", "util-linux"), "--pdeathsig=INT"]
+    if user is not None:
+        words += [f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
+    return words
+
+
+def environment() -> dict[str, str]:
+    """The environment of a server: without what is meant for the tests' own process."""
+    lacking = ("LD_PRELOAD", "PYTHON", "ASAN_", "UBSAN_", "LSAN_", "PG")
+    return {name: value for name, value in os.environ.items() if not name.startswith(lacking)}
+
+
+@contextlib.contextmanager
+def process(
+    words: Sequence[str],
+    log: Path,
+    ready: Callable[[], bool],
+    *,
+    user: str | None = None,
+    stop: int = signal.SIGTERM,
+    env: dict[str, str] | None = None,
+) -> Iterator[subprocess.Popen]:
+    """A server that runs from here to the end of the block. RuntimeError with its log if it ends
+    before it is ready or is not ready in time."""
+    with open(log, "wb") as file:
+        child = subprocess.Popen(
+            [*as_user(user), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            cwd=log.parent,
+            env={**environment(), **(env or {})},
+            start_new_session=True,  # Ctrl-C at the tests is not the server's to see
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not ready():
+            if child.poll() is not None or time.monotonic() > deadline:
+                state = "is not ready" if child.returncode is None else f"ended {child.returncode}"
+                raise RuntimeError(f"{words[0]} {state}:\n{log.read_text(errors='replace')}")
+            time.sleep(0.02)
+        yield child
+    finally:
+        child.send_signal(stop)
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            raise
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((support.LOCALHOST, port), 1):
+        return True
+    return False
+
+
+@dataclasses.dataclass
+class Server:
+    """Where a server is: its port, its TLS port, its directory (of Unix sockets)."""
+
+    port: int
+    tls_port: int
+    directory: Path
+    certificates: Certificates
+    process: subprocess.Popen
+
+
+@contextlib.contextmanager
+def postgres(certificates: Certificates) -> Iterator[Server]:
+    """PostgreSQL, user and database "postgres", TLS on its only port, and a Unix socket."""
+    user = "postgres" if os.geteuid() == 0 else None  # it refuses to be run by root
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    find = [program(name, "postgresql", *map(str, places)) for name in ("initdb", "postgres")]
+    with directory(user) as path:
+        data = path / "data"
+        subprocess.run(
+            [*as_user(user), find[0], "--no-sync", "-A", "trust", "-U", "postgres", "-D", data],
+            cwd=path,
+            env=environment(),
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=START_SECONDS,
+        )
+        for file in (certificates.certificate, certificates.key):
+            shutil.copy(file, path)
+        give(path, user)
+        port = support.free_port()
+        settings = {
+            "port": port,
+            "listen_addresses": support.LOCALHOST,
+            "unix_socket_directories": path,
+            "fsync": "off",
+            "ssl": "on",
+            "ssl_cert_file": path / certificates.certificate.name,
+            "ssl_key_file": path / certificates.key.name,
+            "max_connections": 40,
+        }
+        words = [find[1], "-D", str(data), *(f"--{k}={v}" for k, v in settings.items())]
+
+        def ready() -> bool:
+            lock = data / "postmaster.pid"
+            return lock.exists() and lock.read_text().rstrip().endswith("ready")
+
+        log = path / "log"
+        # SIGINT is its fast shutdown; SIGTERM would wait for the clients.
+        with process(words, log, ready, user=user, stop=signal.SIGINT) as child:
+            yield Server(port, port, path, certificates, child)
+
+
+@contextlib.contextmanager
+def redis(certificates: Certificates) -> Iterator[Server]:
+    """Redis on a port, on one with TLS and on the Unix socket "redis.sock"."""
+    with directory() as path:
+        port, tls_port = support.free_port(), support.free_port()
+        words = [
+            program("redis-server", "redis-server"),
+            *("--bind", support.LOCALHOST, "--port", str(port), "--tls-port", str(tls_port)),
+            *("--unixsocket", str(path / "redis.sock"), "--save", "", "--dir", str(path)),
+            *("--tls-cert-file", str(certificates.certificate)),
+            *("--tls-key-file", str(certificates.key)),
+            *("--tls-ca-cert-file", str(certificates.ca), "--tls-auth-clients", "no"),
+        ]
+
+        def ready() -> bool:
+            return answers(port) and answers(tls_port) and (path / "redis.sock").exists()
+
+        with process(words, path / "log", ready) as child:
+            yield Server(port, tls_port, path, certificates, child)
+
+
+@contextlib.contextmanager
+def mosquitto(certificates: Certificates) -> Iterator[Server]:
+    """An MQTT broker that lets anyone in, on a port and on one with TLS."""
+    with directory() as path:
+        port, tls_port = support.free_port(), support.free_port()
+        (path / "conf").write_text(
+            f"allow_anonymous true\nuser root\nlistener {port} {support.LOCALHOST}\n"
+            f"listener {tls_port} {support.LOCALHOST}\n"
+            f"certfile {certificates.certificate}\nkeyfile {certificates.key}\n"
+        )
+        words = [program("mosquitto", "mosquitto"), "-c", str(path / "conf")]
+
+        def ready() -> bool:
+            return answers(port) and answers(tls_port)
+
+        with process(words, path / "log", ready) as child:
+            yield Server(port, tls_port, path, certificates, child)
+
+
+@contextlib.contextmanager
+def rabbitmq(certificates: Certificates) -> Iterator[Server]:
+    """RabbitMQ, user and password "guest", on a port and on one with TLS; with an epmd, Erlang's
+    registry of nodes, of its own, which would stay behind otherwise."""
+    place = "/usr/lib/rabbitmq/bin"
+    server = program("rabbitmq-server", "rabbitmq-server")
+    if (Path(place) / "rabbitmq-server").exists():  # Debian's wrapper changes the user
+        server = f"{place}/rabbitmq-server"
+    with directory() as path:
+        port, tls_port, epmd_port = (support.free_port() for _ in range(3))
+        (path / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = {support.LOCALHOST}:{port}\n"
+            f"listeners.ssl.1 = {support.LOCALHOST}:{tls_port}\n"
+            f"ssl_options.cacertfile = {certificates.ca}\n"
+            f"ssl_options.certfile = {certificates.certificate}\n"
+            f"ssl_options.keyfile = {certificates.key}\n"
+            "ssl_options.verify = verify_none\n"
+        )
+        (path / "plugins").write_text("[].\n")
+        env = {
+            "HOME": str(path),  # where Erlang keeps its cookie
+            "ERL_EPMD_PORT": str(epmd_port),
+            "ERL_EPMD_ADDRESS": support.LOCALHOST,
+            "RABBITMQ_NODENAME": "uvolt@localhost",
+            "RABBITMQ_DIST_PORT": str(support.free_port()),
+            "RABBITMQ_CONFIG_FILE": str(path / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(path / "plugins"),
+            "RABBITMQ_MNESIA_BASE": str(path / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(path),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_ALLOW_INPUT": "1",  # the shell becomes the server: no process in between
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-noinput +sbwt none +S 2:2",
+        }
+        epmd = [program("epmd", "erlang-base")]
+        with process(epmd, path / "epmd.log", lambda: answers(epmd_port), env=env):
+            with process(
+                [server], path / "log", lambda: answers(port) and answers(tls_port), env=env
+            ) as child:
+                yield Server(port, tls_port, path, certificates, child)
