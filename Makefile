@@ -38,9 +38,9 @@ bench: ## the benchmarks that matter most, in about three minutes
 	$(python) benchmarks/run.py --quick $(BENCH_ARGS)
 
 .PHONY: bench-full
-bench-full: ## all benchmarks against all peers, with instructions and system calls: hours
+bench-full: ## all benchmarks, all peers, with instructions and system calls, and docs/performance.md: an hour
 	@tools/venv.sh bench
-	$(python) benchmarks/run.py --full $(BENCH_ARGS)
+	$(python) benchmarks/run.py --full --docs $(BENCH_ARGS)
 
 .PHONY: lint
 lint: ## ruff, mypy, stubtest, the C text checks

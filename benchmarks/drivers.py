@@ -18,6 +18,8 @@ from benchmarks import commands, process
 from benchmarks.process import ChildError
 from benchmarks.registry import C_PEER, Case
 
+PATIENCE = 45.0  # seconds that anything may take to start or to answer: then it hangs
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -48,7 +50,7 @@ class Driver:
 
     def _open(self, argv: list[str], **options: Any) -> dict[str, Any]:
         self.child = process.start(argv, cpu=process.server_cpu(), **options)
-        return process.read_json(self.child, 60.0)
+        return process.read_json(self.child, PATIENCE)
 
 
 class WorkerDriver(Driver):
@@ -69,7 +71,7 @@ class WorkerDriver(Driver):
             self.child.stdin.flush()
         except BrokenPipeError:
             raise process.failure(self.child, "the process under test ended") from None
-        return process.read_json(self.child, 120.0)
+        return process.read_json(self.child, PATIENCE)
 
     def round(self, seconds: float) -> Sample:
         if self.calibrated != seconds:
@@ -98,7 +100,7 @@ class LoadDriver(Driver):
     def _drive(self, seconds: float, warm_up: float) -> dict[str, Any]:
         argv = [*self.load, "-t", f"{seconds:g}", "-w", f"{warm_up:g}"]
         try:
-            return process.run_json(argv, cpu=process.client_cpu())
+            return process.run_json(argv, cpu=process.client_cpu(), timeout=PATIENCE)
         except ChildError:
             if self.child is not None and self.child.poll() is not None:
                 raise process.failure(self.child, "the server ended") from None
@@ -121,7 +123,7 @@ class ClientDriver(WorkerDriver):
     def start(self) -> None:
         argv = commands.client_server(self.case, self.python)
         self.server = process.start(argv, cpu=process.client_cpu())
-        port = process.read_json(self.server, 60.0)["port"]
+        port = process.read_json(self.server, PATIENCE)["port"]
         if self.peer == C_PEER:
             self.load = [*commands.load(self.case), "-p", str(port)]
             return
@@ -136,7 +138,7 @@ class ClientDriver(WorkerDriver):
         if self.peer != C_PEER:
             return super().round(seconds)
         argv = [*self.load, "-t", f"{seconds:g}", "-w", f"{seconds / 2:g}"]
-        answer = process.run_json(argv, cpu=process.server_cpu())
+        answer = process.run_json(argv, cpu=process.server_cpu(), timeout=PATIENCE)
         return Sample(answer["own_cpu_ns"] / answer["requests"], answer["rate"])
 
     def stop(self) -> None:
@@ -170,7 +172,7 @@ class MemoryDriver(Driver):
                 argv = [*self.load, "-H", "-c", str(count), "-p", str(ready["port"])]
                 load = process.start(argv, cpu=process.client_cpu(), stdin=subprocess.PIPE)
                 held.append(load)
-                process.read_json(load, 60.0)
+                process.read_json(load, PATIENCE)
                 files += count
                 self._settle(pid, files)
                 sizes.append(process.resident_bytes(pid))
@@ -200,7 +202,7 @@ class StartDriver(Driver):
 
     def round(self, seconds: float) -> Sample:
         argv = commands.program(self.case, self.peer, self.python)
-        answer = process.run_json(argv, cpu=process.server_cpu())
+        answer = process.run_json(argv, cpu=process.server_cpu(), timeout=PATIENCE)
         return Sample(answer["ms"] * 1e6)
 
 

@@ -34,7 +34,7 @@ DEFAULT_CASES = [
     "micro/call_soon_chain",
     "micro/call_later_cancel",
 ]
-TIMEOUT = 300.0
+TIMEOUT = 120.0  # seconds for one run under a tool
 
 
 @dataclass
@@ -71,9 +71,11 @@ def parse_strace(summary: str) -> dict[str, int]:
     return calls
 
 
-def _run_server(argv: Sequence[str], drive: Sequence[str], operations: int) -> str:
+def _run_server(
+    argv: Sequence[str], drive: Sequence[str], operations: int, cores: tuple[int, int]
+) -> str:
     """Starts a server (under a tool), drives it with a load, ends it; its standard error."""
-    server = process.start(argv, cpu=process.server_cpu())
+    server = process.start(argv, cpu=cores[0])
     try:
         ready = process.read_json(server, 60.0)
         load = [*drive, "-p", str(ready["port"])]
@@ -81,7 +83,7 @@ def _run_server(argv: Sequence[str], drive: Sequence[str], operations: int) -> s
         # closed, malloc maps and unmaps memory for each of asyncio's reads of 256 KiB.
         for count in (100, operations):
             argv = [*load, "-m", str(count)]
-            process.run_json(argv, cpu=process.client_cpu(), timeout=TIMEOUT)
+            process.run_json(argv, cpu=cores[1], timeout=TIMEOUT)
         process.terminate(int(ready["pid"]), signal.SIGTERM)
         server.wait(30)
         return process.text(server.errors)
@@ -89,9 +91,9 @@ def _run_server(argv: Sequence[str], drive: Sequence[str], operations: int) -> s
         process.kill(server)
 
 
-def _run_program(argv: Sequence[str]) -> str:
+def _run_program(argv: Sequence[str], cpu: int) -> str:
     """Runs a program (under a tool) to its end; its standard error."""
-    child = process.start(argv, cpu=process.server_cpu())
+    child = process.start(argv, cpu=cpu)
     try:
         status = child.wait(TIMEOUT)
         if status != 0:
@@ -104,35 +106,46 @@ def _run_program(argv: Sequence[str]) -> str:
 
 
 class Target:
-    """How one case runs a fixed number of operations on one peer."""
+    """How one case runs a fixed number of operations on one peer.
 
-    def __init__(self, case: registry.Case, peer: str, python: str = sys.executable) -> None:
+    `cores`: of the process under test, and of the load or server it talks to.
+    """
+
+    def __init__(
+        self,
+        case: registry.Case,
+        peer: str,
+        python: str = sys.executable,
+        *,
+        cores: tuple[int, int] | None = None,
+    ) -> None:
         self.case = case
         self.peer = peer
         self.python = python
+        self.cores = cores or (process.server_cpu(), process.client_cpu())
 
     def run(self, wrap: Sequence[str], operations: int) -> str:
         case = self.case
         if case.kind == "micro":
             argv = commands.program(case, self.peer, self.python)
-            return _run_program([*wrap, *argv, "--n", str(operations)])
+            return _run_program([*wrap, *argv, "--n", str(operations)], self.cores[0])
         if case.kind in ("echo", "http"):
             server = [*wrap, *commands.server(case, self.peer, self.python)]
-            return _run_server(server, commands.load(case), operations)
+            return _run_server(server, commands.load(case), operations, self.cores)
         if case.kind == "client":
             return self._run_client(wrap, operations)
         raise process.ChildError("no fixed number of operations in this case")
 
     def _run_client(self, wrap: Sequence[str], operations: int) -> str:
         case = self.case
-        server = process.start(commands.client_server(case, self.python), cpu=process.client_cpu())
+        server = process.start(commands.client_server(case, self.python), cpu=self.cores[1])
         try:
             port = process.read_json(server, 60.0)["port"]
             if self.peer == registry.C_PEER:
                 argv = [*commands.load(case), "-p", str(port), "-m", str(operations)]
-                return _run_program([*wrap, *argv])
+                return _run_program([*wrap, *argv], self.cores[0])
             argv = commands.client(case, self.peer, f"http://127.0.0.1:{port}", self.python)
-            return _run_program([*wrap, *argv, "--n", str(operations)])
+            return _run_program([*wrap, *argv, "--n", str(operations)], self.cores[0])
         finally:
             process.kill(server)
 

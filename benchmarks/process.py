@@ -40,6 +40,9 @@ def client_cpu() -> int:
     return cpus()[0]
 
 
+_alive: set[Child] = set()
+
+
 def _before_exec(cpu: int | None) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if cpu is not None:
@@ -64,6 +67,7 @@ def start(
         errors.close()
         raise
     child.errors = errors
+    _alive.add(child)
     return child
 
 
@@ -82,13 +86,24 @@ def _popen(
     )
 
 
-def kill(child: Child) -> None:
-    """Ends a child and whatever it started."""
+def kill_all() -> None:
+    """Ends all children; whoever waits for one of them, in another thread, finds it dead."""
+    for child in list(_alive):
+        _kill_group(child)
+
+
+def _kill_group(child: Child) -> None:
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
+
+
+def kill(child: Child) -> None:
+    """Ends a child and whatever it started."""
+    _kill_group(child)
     child.wait()
+    _alive.discard(child)
     for pipe in (child.stdin, child.stdout, child.errors):
         if pipe is not None:
             pipe.close()
@@ -108,10 +123,7 @@ def last_line(errors: IO[str]) -> str:
 
 def failure(child: Child, what: str) -> ChildError:
     """The reason a child gives: the last line it wrote to standard error."""
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    _kill_group(child)
     child.wait()
     return ChildError(last_line(child.errors) or f"{what} (exit status {child.returncode})")
 

@@ -1,7 +1,8 @@
 """Runs benchmarks: peers interleaved in short rounds, then a table, JSON and charts.
 
 python benchmarks/run.py --quick                 what matters, about three minutes
-python benchmarks/run.py --full                  everything, with instructions and system calls
+python benchmarks/run.py --full [--minutes 60]   everything, with instructions and system calls
+python benchmarks/run.py --full --resume FILE    goes on with a run that was interrupted
 python benchmarks/run.py CASE... [--peers a,b]   names, groups, patterns ('echo/*_1k_*')
 python benchmarks/run.py --list
 """
@@ -9,16 +10,20 @@ python benchmarks/run.py --list
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import (  # noqa: E402
+    budget,
     clients,
+    counting,
     docs,
     drivers,
     instructions,
@@ -35,6 +40,8 @@ from benchmarks.registry import Case  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "results"
+LEAST_ROUNDS = 3  # of a case, however little time there is
+CLOCK_SHARE = 0.6  # of the time of a run with counts
 FAILURES = (process.ChildError, compile_c.CompileError, OSError)
 
 
@@ -83,8 +90,12 @@ def run_case(
     seconds: float,
     tick=lambda peer, step: None,
     python: str = sys.executable,
+    deadline: float = math.inf,
 ) -> results.CaseResult:
-    """All rounds of all peers of one case. A peer that fails keeps its error and falls out."""
+    """All rounds of all peers of one case. A peer that fails keeps its error and falls out.
+
+    At `deadline`, by time.monotonic(), it is enough, if there were LEAST_ROUNDS.
+    """
     result = results.CaseResult(
         case.name, case.unit, case.about, case.metric, case.limit, case.series, case.x
     )
@@ -102,6 +113,8 @@ def run_case(
                 result.peers[peer].error = str(error)
                 running.pop(peer).stop()
         for number in range(rounds):
+            if number >= LEAST_ROUNDS and time.monotonic() >= deadline:
+                break
             for peer in stats.order(list(running), number):
                 tick(peer, 0.0)
                 try:
@@ -125,19 +138,6 @@ def run_case(
     return result
 
 
-def add_counts(case: Case, result: results.CaseResult, python: str, tick) -> None:
-    """Instructions and system calls beside the clock, for the peers that could do the case."""
-    if case.counted is None:
-        return
-    for peer, kept in result.peers.items():
-        tick(f"{peer}, counting", 0.0)
-        if kept.error:
-            continue
-        counted = instructions.cost(instructions.Target(case, peer, python))
-        kept.instructions, kept.syscalls = counted.instructions, counted.syscalls
-        kept.syscall_names = counted.syscall_names
-
-
 def list_cases() -> str:
     lines = []
     for case in registry.CASES.values():
@@ -157,6 +157,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--peers", help="comma-separated; C is the limit, a program in C")
     parser.add_argument("--rounds", type=int, help="rounds of each peer (7; with --full 11)")
+    parser.add_argument(
+        "--minutes", type=float, help="how long it may take: fewer rounds, fewer counts (full: 60)"
+    )
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE", help="the JSON of a run to go on with"
+    )
     parser.add_argument("--seconds", type=float, help="length of a round (servers 0.3, others 0.1)")
     parser.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--python", default=sys.executable, help="the interpreter under test")
@@ -169,6 +175,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--rounds must be at least 1")
     if args.seconds is not None and args.seconds <= 0:
         parser.error("--seconds must be above 0")
+    if args.minutes is None and args.full:
+        args.minutes = 60.0
+    if args.minutes is not None and args.minutes <= 0:
+        parser.error("--minutes must be above 0")
     return args
 
 
@@ -186,70 +196,113 @@ def round_seconds(case: Case, args: argparse.Namespace) -> float:
     return 0.3 if case.kind in ("echo", "http") else 0.1
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    args = parse_args(argv)
-    if args.list:
-        print(list_cases())
-        return 0
-    try:
-        cases = selection(args)
-        old = results.load(args.against) if args.against else None
-    except (KeyError, ValueError, OSError) as error:
-        print(f"run.py: {error.args[0] if error.args else error}", file=sys.stderr)
-        return 2
-    wanted = args.peers.split(",") if args.peers else None
-    rounds = args.rounds or (11 if args.full else 7)
-    counts = args.full if args.counts is None else args.counts
-    distributions = {peer.distribution for peer in peers.LOOPS.values()}
-    distributions |= {*clients.DISTRIBUTIONS, "uvicorn"}
-    settings = {
-        "rounds": rounds,
+def settings_of(args: argparse.Namespace, rounds: int) -> dict[str, Any]:
+    found = {
+        "rounds": f"{LEAST_ROUNDS} to {rounds}" if args.minutes else rounds,
         "seconds": args.seconds or "0.3 (servers), 0.1 (others)",
         "core of the process under test": process.server_cpu(),
         "core of the load": process.client_cpu(),
     }
-    run = results.new_run(settings, distributions)
+    return found | ({"minutes": args.minutes} if args.minutes else {})
+
+
+def begin(args: argparse.Namespace, rounds: int) -> tuple[results.Run, Path]:
+    """The run to fill, new or an interrupted one, and the file it is kept in."""
+    if args.resume:
+        return results.load(args.resume), args.json or args.resume
+    distributions = {peer.distribution for peer in peers.LOOPS.values()}
+    distributions |= {*clients.DISTRIBUTIONS, "uvicorn"}
+    run = results.new_run(settings_of(args, rounds), distributions)
     if args.python != sys.executable:
         run.versions["python under test"] = args.python
-    path = args.json or RESULTS / f"{run.when.replace(':', '').replace('+0000', '')}.json"
-    drivers.on_terminate()
-    if args.quick or args.full:
-        note = system.install(counts=counts)
-        if note:
-            print(f"run.py: {note}", file=sys.stderr)
-    progress = Progress(len(cases) * rounds)
-    try:
-        for case in cases:
-            names = chosen_peers(case, wanted)
-            if not names:
-                continue
+    name = f"{run.when.replace(':', '').replace('+0000', '')}.json"
+    return run, args.json or RESULTS / name
+
+
+class Session:
+    """One call of this program: the cases it measures into a run, and the file it keeps them in."""
+
+    def __init__(
+        self, args: argparse.Namespace, cases: Sequence[Case], old: results.Run | None
+    ) -> None:
+        self.args = args
+        self.old = old
+        self.wanted = args.peers.split(",") if args.peers else None
+        self.rounds = args.rounds or (11 if args.full else 7)
+        self.counts = args.full if args.counts is None else args.counts
+        self.run, self.path = begin(args, self.rounds)
+        known = {case.name for case in self.run.cases}
+        missing = [c for c in cases if c.name not in known and chosen_peers(c, self.wanted)]
+        # What matters most comes first: an interrupted run has it.
+        self.cases = sorted(missing, key=lambda case: not case.quick)
+        self.progress = Progress(len(self.cases) * self.rounds)
+
+    def save(self) -> None:
+        names = list(registry.CASES)
+        self.run.cases.sort(key=lambda case: names.index(case.name))
+        results.save(self.run, self.path)
+
+    def measure(self) -> None:
+        """The clock: every case, within its share of the time."""
+        seconds = None if self.args.minutes is None else self.args.minutes * 60
+        if seconds is not None and self.counts:
+            seconds *= CLOCK_SHARE
+        weights = {case.name: weight(case, self.wanted) for case in self.cases}
+        limit = budget.Budget(seconds, weights.values())
+        for number, case in enumerate(self.cases):
 
             def tick(peer: str, step: float, name: str = case.name) -> None:
-                progress.show(f"{name} {peer}" if progress.live else name, step)
+                self.progress.show(f"{name} {peer}" if self.progress.live else name, step)
 
             tick("", 0.0)
             result = run_case(
                 case,
-                names,
-                rounds=rounds,
-                seconds=round_seconds(case, args),
+                chosen_peers(case, self.wanted),
+                rounds=self.rounds,
+                seconds=round_seconds(case, self.args),
                 tick=tick,
-                python=args.python,
+                python=self.args.python,
+                deadline=limit.deadline(weights[case.name]),
             )
-            if counts:
-                add_counts(case, result, args.python, tick)
-            run.cases.append(result)
-            progress.clear()
-            print(report.case_table(result, old.case(case.name) if old else None), flush=True)
+            self.progress.done = (number + 1) * self.rounds
+            self.run.cases.append(result)
+            self.progress.clear()
+            old = self.old.case(case.name) if self.old else None
+            print(report.case_table(result, old), flush=True)
             print(flush=True)
-            results.save(run, path)
-    except KeyboardInterrupt:
-        progress.clear()
-        print("interrupted; what was measured is kept", file=sys.stderr)
-        if run.cases:
-            print(f"results: {path}", file=sys.stderr)
-        return 130
-    progress.clear()
+            self.save()
+
+    def count(self, begun: float) -> None:
+        """Instructions and system calls, until the time is over."""
+        todo = counting.jobs(self.run, self.wanted)
+        seconds = None
+        if self.args.minutes is not None:
+            seconds = begun + self.args.minutes * 60 - time.monotonic()
+        self.progress = Progress(len(todo))
+
+        def done(job: counting.Job, cost: instructions.Cost) -> None:
+            name = f"{job.case.name} {job.peer}"
+            self.progress.clear()
+            print(f"{name:44}{instructions.describe(cost)}", flush=True)
+            self.save()
+            if self.progress.live:
+                self.progress.show("counting", 1.0)
+
+        counting.count(todo, budget.Budget(seconds, [1.0]), python=self.args.python, done=done)
+        left = len(counting.jobs(self.run, self.wanted))
+        if left:
+            print(f"not counted: {left}; --resume {self.path} goes on with them", flush=True)
+
+
+def weight(case: Case, wanted: Sequence[str] | None) -> float:
+    """How long a case takes beside others: its peers, and what a round of it costs."""
+    slow = 2.0 if case.kind == "memory" or case.connections >= 500 or case.size >= 100_000 else 1.0
+    return len(chosen_peers(case, wanted)) * slow
+
+
+def finish(session: Session) -> int:
+    """The charts, the comparison and the page of a run that has ended."""
+    run, old = session.run, session.old
     if old is not None:
         moved = report.comparison(run, old)
         print(f"moved beyond the noise since {old.when}:" + ("" if moved else " nothing"))
@@ -257,14 +310,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not run.cases:
         print("run.py: none of the cases has such a peer", file=sys.stderr)
         return 2
-    charts = docs.write_charts(run, path.with_suffix(""))
-    print(f"results: {path}")
+    charts = docs.write_charts(run, session.path.with_suffix(""))
+    print(f"results: {session.path}")
     print("charts:  " + ", ".join(str(chart) for chart in charts))
-    if args.docs:
+    if session.args.docs:
         results.save(run, docs.DOCS / "performance.json")
         for written in docs.write(run, docs.DOCS):
             print(f"written: {written}")
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    begun = time.monotonic()
+    args = parse_args(argv)
+    if args.list:
+        print(list_cases())
+        return 0
+    try:
+        cases = selection(args)
+        old = results.load(args.against) if args.against else None
+        session = Session(args, cases, old)
+    except (KeyError, ValueError, OSError) as error:
+        print(f"run.py: {error.args[0] if error.args else error}", file=sys.stderr)
+        return 2
+    drivers.on_terminate()
+    if args.quick or args.full:
+        note = system.install(counts=session.counts)
+        if note:
+            print(f"run.py: {note}", file=sys.stderr)
+    try:
+        session.measure()
+        if session.counts:
+            session.count(begun)
+    except KeyboardInterrupt:
+        session.progress.clear()
+        print("interrupted; what was measured is kept", file=sys.stderr)
+        if session.run.cases:
+            print(f"go on with: --resume {session.path}", file=sys.stderr)
+        return 130
+    session.progress.clear()
+    return finish(session)
 
 
 if __name__ == "__main__":
