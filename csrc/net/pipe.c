@@ -355,7 +355,6 @@ PyMemberDef pipe_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(PipeObject, weakrefs), READONLY, NULL},
     {"__dictoffset__", T_PYSSIZET, offsetof(PipeObject, dict), READONLY, NULL},
     {"_loop", T_OBJECT, offsetof(PipeObject, loop), READONLY, NULL},
-    {"_pipe", T_OBJECT, offsetof(PipeObject, pipe), READONLY, NULL},
     {"_fileno", T_OBJECT, offsetof(PipeObject, fileno), READONLY, NULL},
     {"_protocol", T_OBJECT, offsetof(PipeObject, protocol), READONLY, NULL},
     {"_extra", T_OBJECT, offsetof(PipeObject, extra), READONLY, NULL},
@@ -366,7 +365,23 @@ PyMemberDef pipe_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+static PyObject *
+pipe_get_file(PyObject *op, void *Py_UNUSED(closure))
+{
+    PyObject *pipe = ((PipeObject *)op)->pipe;
+    return Py_NewRef(pipe != NULL ? pipe : Py_None);
+}
+
+/* Programs take the file object away by `transport._pipe = None`. */
+static int
+pipe_set_file(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    Py_XSETREF(((PipeObject *)op)->pipe, value == Py_None ? NULL : Py_XNewRef(value));
+    return 0;
+}
+
 PyGetSetDef pipe_getset[] = {
+    {"_pipe", pipe_get_file, pipe_set_file, NULL, NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
