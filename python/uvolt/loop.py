@@ -2,8 +2,8 @@
 
 Everything that runs per callback, per packet or per connection accepted is in `_core`. This module
 holds what runs once per run (setting the scene, signals), once per program, or delegates. Methods
-that are not named here and not in `_core` (subprocesses, sock_*) are asyncio's own code on our
-descriptor watchers, so they behave exactly as the running Python has them.
+that are not named here and not in `_core` (sock_*) are asyncio's own code on our descriptor
+watchers, so they behave exactly as the running Python has them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import warnings
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 
 from . import _core, _support
 from .connect import ConnectMixin
+from .process import ProcessMixin
 from .server import ServerMixin
 
 
@@ -85,7 +87,7 @@ def _is_plain_datagram_socket(sock: Any) -> bool:
 
 
 # misc: create_server() and create_unix_server() are overloads in typeshed, one function each here.
-class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):  # type: ignore[misc]
+class Loop(ConnectMixin, ServerMixin, ProcessMixin, _core.Loop, asyncio.SelectorEventLoop):  # type: ignore[misc]
     """An asyncio event loop in C on libuv. See asyncio.AbstractEventLoop for the methods."""
 
     def __init__(self) -> None:
@@ -103,6 +105,7 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):  #
         self._signal_handlers: dict[int, events.Handle] = {}
         self._unix_server_sockets: dict[socket.socket, int] = {}
         self._listeners: dict[socket.socket, _core.Listener] = {}
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._forward_fd = -1
         self._debug = coroutines._is_debug_mode()
         if threading.current_thread() is threading.main_thread():
@@ -142,6 +145,7 @@ class Loop(ConnectMixin, ServerMixin, _core.Loop, asyncio.SelectorEventLoop):  #
         if self._debug:
             logger.debug("Close %r", self)
         self._signals_close()
+        self._children_close()
         self._close()
         self._executor_shutdown_called = True
         executor = self._default_executor
