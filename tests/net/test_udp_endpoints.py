@@ -27,6 +27,20 @@ def test_family_only(loop):
     run(loop, main)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.10.99", "127.100.199.200", "127.255.209.5"])
+def test_a_sender_by_its_numbers(loop, host):
+    async def main():
+        server = await endpoint()
+        client = await endpoint(local_addr=(host, 0))
+        assert address(client)[0] == host
+        client.transport.sendto(b"x", address(server))
+        await server.received(1)
+        assert server.got == [(b"x", client.transport.get_extra_info("socket").getsockname())]
+        await close(server, client)
+
+    run(loop, main)
+
+
 def test_nothing_given(loop):
     async def main():
         with pytest.raises(ValueError, match="unexpected address family"):
