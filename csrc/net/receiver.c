@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/handle.h"
+#include "core/spare.h"
 
 /* ---- calling the protocol ------------------------------------------------------------------ */
 
@@ -55,51 +56,17 @@ call_in_context(receiver *rx, PyObject *callback, PyObject *arg)
 
 /* ---- data_received(bytes) ------------------------------------------------------------ */
 
-/* Beyond pymalloc's sizes a bytes object costs a trip to malloc and back, for messages just over 1 KiB
- * (glibc's tcache ends there) as much as the rest of the read. So the last one is kept if nobody else has
- * a reference to it, and becomes the next one of the same size. */
-#define SPARE_MIN 512
-
-static PyObject *
-take_spare(LoopObject *loop, Py_ssize_t n)
-{
-    PyObject *bytes = loop->spare;
-    if (bytes == NULL || PyBytes_GET_SIZE(bytes) != n) {
-        return NULL;
-    }
-    loop->spare = NULL;
-    /* A change of size is what makes _PyBytes_Resize() forget a hash that was computed. */
-    Py_SET_SIZE(bytes, n + 1);
-    if (_PyBytes_Resize(&bytes, n) < 0) {
-        PyErr_Clear();
-    }
-    return bytes;
-}
-
-static inline void
-release_bytes(LoopObject *loop, PyObject *bytes, Py_ssize_t n)
-{
-    if (n > SPARE_MIN && Py_REFCNT(bytes) == 1 && UVOLT_POOL_MAX > 0) {
-        Py_XSETREF(loop->spare, bytes);
-        return;
-    }
-    Py_DECREF(bytes);
-}
-
 static int
 deliver_bytes(receiver *rx, const char *base, Py_ssize_t n)
 {
-    PyObject *bytes = n > SPARE_MIN ? take_spare(rx->loop, n) : NULL;
-    if (bytes != NULL) {
-        memcpy(PyBytes_AS_STRING(bytes), base, (size_t)n);
-    }
-    else if (UNLIKELY((bytes = PyBytes_FromStringAndSize(base, n)) == NULL)) {
+    PyObject *bytes = spare_bytes(rx->loop, base, n);
+    if (UNLIKELY(bytes == NULL)) {
         return -1;
     }
     PyObject *callback = Py_NewRef(rx->on_data);
     PyObject *r = call_in_context(rx, callback, bytes);
     Py_DECREF(callback);
-    release_bytes(rx->loop, bytes, n);
+    spare_release(rx->loop, bytes);
     Py_XDECREF(r);
     return r == NULL ? -1 : 0;
 }
