@@ -3,13 +3,14 @@
  * PYCALL:  on_poll() and udp_sendto() through the protocol, and through the socket object for
  *          destinations that are not a numeric address and a port.
  * While nothing waits, sendto() sends at once; what the socket does not take is queued. Received are several
- * datagrams a wake-up, as long as no callback waits: what a protocol has scheduled runs before it gets the
- * next datagram, as on asyncio, and nothing is read after close(), abort() or pause_reading(). */
+ * datagrams a wake-up, as long as the protocol schedules nothing: what it has scheduled runs before it gets
+ * the next datagram, as on asyncio. Nothing is read after close(), abort() or pause_reading(). */
 #include <arpa/inet.h>
 #include <errno.h>
 
 #include "core/clock.h"
 #include "core/handle.h"
+#include "core/spare.h"
 #include "net/udp.h"
 
 #define READS_PER_WAKE 32            /* at most */
@@ -165,16 +166,19 @@ destination(UdpObject *u, PyObject *tuple)
 static void
 deliver(UdpObject *u, const char *base, Py_ssize_t n, const struct sockaddr *sa, socklen_t len)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(base, n);
+    LoopObject *loop = u->loop;
+    PyObject *bytes = spare_bytes(loop, base, n);
     PyObject *from = bytes == NULL ? NULL : sender(u, sa, len);
     if (LIKELY(from != NULL)) {
-        tell(u, u->loop->st->n_datagram_received, bytes, from);
+        tell(u, loop->st->n_datagram_received, bytes, from);
+        Py_DECREF(from);
     }
     else {
         udp_fatal(u, "Fatal read error on datagram transport");
     }
-    Py_XDECREF(bytes);
-    Py_XDECREF(from);
+    if (LIKELY(bytes != NULL)) {
+        spare_release(loop, bytes);
+    }
 }
 
 /* The error that is set goes to the protocol. */
@@ -225,12 +229,13 @@ static void
 read_ready(UdpObject *u)
 {
     LoopObject *loop = u->loop;
+    size_t waiting = loop->ready.count;
     int n = receive(u);
     if (n == 0 || (u->lone_reads != 0 && u->lone_reads++ % LOOK_AGAIN_EVERY != 0)) {
         return;
     }
-    while (n < READS_PER_WAKE && may_read(u) && loop->ready.count == 0 && loop->raised == NULL
-           && !loop->stopping && receive(u)) {
+    while (n < READS_PER_WAKE && may_read(u) && loop->ready.count <= waiting
+           && loop->raised == NULL && !loop->stopping && receive(u)) {
         n++;
     }
     u->lone_reads = n == 1;

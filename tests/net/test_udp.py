@@ -252,6 +252,25 @@ def test_callbacks_between_datagrams(loop):
     run(loop, main)
 
 
+def test_several_a_wake_up(loop, loop_name):
+    """A protocol that schedules nothing gets a burst in one turn of the loop, up to a limit."""
+    support.oracle_lacks(loop_name, True, "reads one datagram a turn")
+
+    async def main():
+        server, client = await pair()
+        for i in range(40):
+            client.transport.sendto(b"%d" % i)
+        counts = []
+        for _ in range(4):
+            await asyncio.sleep(0)
+            counts.append(len(server.got))
+        assert counts[-1] == 40
+        assert 20 <= max(b - a for a, b in zip([0, *counts], counts, strict=False)) < 40
+        await close(server, client)
+
+    run(loop, main)
+
+
 def test_a_flood_leaves_room(loop):
     """Timers and callbacks run while datagrams keep coming."""
 
