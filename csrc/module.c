@@ -8,6 +8,7 @@
 #include "net/stream.h"
 #include "net/udp.h"
 #include "runtime/state.h"
+#include "tls/transport.h"
 
 static struct PyModuleDef core_module;
 
@@ -52,6 +53,16 @@ module_counters(PyObject *module, PyObject *Py_UNUSED(unused))
     return dict;
 }
 
+static PyObject *
+module_tls_engine(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    const char *why = NULL;
+    if (openssl_get(uvolt_state_of(module), &why) == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    return Py_BuildValue("(sz)", why == NULL ? "direct" : "memorybio", why);
+}
+
 static PyMethodDef module_methods[] = {
     {"counters", module_counters, METH_NOARGS,
      "counters($module, /)\n--\n\n"
@@ -71,6 +82,13 @@ static PyMethodDef module_methods[] = {
     {"make_write_pipe", FAST(pipe_make_write), METH_FASTCALL,
      "make_write_pipe($module, loop, pipe, protocol, waiter, extra, /)\n--\n\n"
      "A transport that writes to a file object, which it closes in the end."},
+    {"make_tls", FAST(tls_make), METH_FASTCALL,
+     "make_tls($module, loop, protocol, sslcontext, waiter, server_side, server_hostname,\n"
+     "         handshake_timeout, shutdown_timeout, call_connection_made, extra, /)\n--\n\n"
+     "A TLS transport, to be made the protocol of the transport below it."},
+    {"tls_engine", module_tls_engine, METH_NOARGS,
+     "tls_engine($module, /)\n--\n\n"
+     "('direct', None), or ('memorybio', why the interpreter's OpenSSL cannot be driven directly)."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -98,6 +116,7 @@ module_exec(PyObject *module)
         || uvolt_add_type(module, &st->pipe_read_type, &pipe_read_spec, st->AioReadTransport) < 0
         || uvolt_add_type(module, &st->pipe_write_type, &pipe_write_spec, st->AioTransport) < 0
         || add_udp_type(module, st) < 0
+        || uvolt_add_type(module, &st->tls_type, &tls_spec, st->AioTransport) < 0
         || PyModule_AddStringConstant(module, "libuv_version", uv_version_string()) < 0) {
         return -1;
     }
@@ -119,6 +138,7 @@ module_free(void *module)
     core_state *st = uvolt_state_of(module);
     if (st != NULL) {
         handle_free_pools(st);
+        openssl_release(st);
         uvolt_state_clear(st);
     }
 }

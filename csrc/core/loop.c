@@ -220,6 +220,8 @@ loop_dealloc(PyObject *op)
     free(self->timers.slots);
     free(self->fds);
     free(self->recv_buffer);
+    free(self->plain_buffer);
+    free(self->send_buffer);
     type->tp_free(op);
     Py_XDECREF(module);
     Py_DECREF(type);

@@ -83,6 +83,9 @@ struct LoopObject {
     char debug;
     PyObject *spare;        /* strong: bytes of the last read that nobody else has, or NULL */
     char *recv_buffer;      /* LOOP_RECV_SIZE, made on first use; one read at a time uses it */
+    char *plain_buffer;     /* raw: for what is decrypted, or NULL; whoever uses it steals it meanwhile */
+    char *send_buffer;      /* raw: for what is encrypted, of send_room bytes; the same */
+    size_t send_room;
     /* Attributes that asyncio's own Python code reads and writes; strong, NULL reads as None. */
     PyObject *thread_id;
     PyObject *exception_handler;

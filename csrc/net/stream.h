@@ -89,6 +89,9 @@ PyObject *stream_resume_reading(PyObject *, PyObject *);
 PyObject *stream_write(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *stream_writelines(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *stream_write_eof(PyObject *, PyObject *);
+/* write() for a user in C: -1 only with an exception that is not the connection's (MemoryError). PYCALL. */
+int stream_send(StreamObject *s, const char *base, size_t len);
+PyObject *stream_bytes_list(PyObject *iterable); /* its items as exact bytes; new list. PYCALL */
 size_t stream_pending(const StreamObject *s); /* bytes accepted by write() and not sent */
 void stream_drop_queue(StreamObject *s);
 void stream_forget_writes(StreamObject *s); /* the handle is closed: drop what libuv had as well */

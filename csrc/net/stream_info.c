@@ -1,6 +1,7 @@
 /* stream_info.c - what a transport tells of itself: addresses, socket object, get_extra_info, attributes.
  * Owns:    s->extra, s->sock. Threads: the loop's. PYCALL: all that make Python objects. */
 #include "net/stream.h"
+#include "runtime/args.h"
 
 #include <netinet/tcp.h>
 
@@ -142,27 +143,13 @@ extra_value(StreamObject *s, PyObject *key)
 PyObject *
 stream_get_extra_info(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
-    PyObject *name = nargs > 0 ? args[0] : NULL, *fallback = nargs > 1 ? args[1] : NULL;
-    for (Py_ssize_t i = 0; i < nkw; i++) {
-        PyObject *kw = PyTuple_GET_ITEM(kwnames, i);
-        if (name == NULL && PyUnicode_CompareWithASCIIString(kw, "name") == 0) {
-            name = args[nargs + i];
-        }
-        else if (fallback == NULL && PyUnicode_CompareWithASCIIString(kw, "default") == 0) {
-            fallback = args[nargs + i];
-        }
-        else {
-            nargs = 3;
-        }
-    }
-    if (name == NULL || nargs > 2) {
-        PyErr_SetString(PyExc_TypeError, "get_extra_info() takes name and default=None");
+    PyObject *name, *fallback;
+    if (uvolt_args_extra_info(args, nargs, kwnames, &name, &fallback) < 0) {
         return NULL;
     }
     PyObject *value = extra_value((StreamObject *)op, name);
     if (value == NULL && !PyErr_Occurred()) {
-        value = Py_NewRef(fallback != NULL ? fallback : Py_None);
+        value = Py_NewRef(fallback);
     }
     return value;
 }

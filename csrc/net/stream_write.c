@@ -415,6 +415,32 @@ write_bytes(StreamObject *s, PyObject *bytes)
     return write_rest(s, bytes, (size_t)sent);
 }
 
+/* Send base[0:len], len > 0, as far as the socket takes it, and queue a copy of the rest. */
+static PyObject *
+write_span(StreamObject *s, const char *base, size_t len)
+{
+    ssize_t sent = s->queued == 0 ? send_some(s->fd, base, len) : 0;
+    if (LIKELY((size_t)sent == len)) {
+        Py_RETURN_NONE;
+    }
+    if (sent < 0) {
+        return write_failed(s, (int)sent);
+    }
+    PyObject *rest = PyBytes_FromStringAndSize(base + sent, (Py_ssize_t)len - sent);
+    PyObject *result = rest == NULL ? NULL : write_rest(s, rest, 0);
+    Py_XDECREF(rest);
+    return result;
+}
+
+int
+stream_send(StreamObject *s, const char *base, size_t len)
+{
+    int may = may_write(s, "write");
+    PyObject *r = may <= 0 || len == 0 ? NULL : write_span(s, base, len);
+    Py_XDECREF(r);
+    return r == NULL && PyErr_Occurred() ? -1 : 0;
+}
+
 /* Anything with a buffer: send what can be sent from where it lies, copy only what must wait. Getting
  * at the buffer may run Python code (__buffer__), so the state is looked at after it. */
 static PyObject *
@@ -424,25 +450,14 @@ write_buffer(StreamObject *s, PyObject *data)
     if (PyObject_GetBuffer(data, &view, PyBUF_CONTIG_RO) < 0) {
         return NULL;
     }
-    ssize_t sent = 0;
-    PyObject *result = NULL, *rest = NULL;
+    PyObject *result;
     int may = may_write(s, "write");
     if (may <= 0 || view.len == 0) {
         result = may < 0 ? NULL : Py_NewRef(Py_None);
         PyBuffer_Release(&view);
         return result;
     }
-    if (s->queued == 0) {
-        sent = send_some(s->fd, view.buf, (size_t)view.len);
-    }
-    if (sent >= 0 && sent < view.len) {
-        rest = PyBytes_FromStringAndSize((char *)view.buf + sent, view.len - sent);
-        result = rest == NULL ? NULL : write_rest(s, rest, 0);
-        Py_XDECREF(rest);
-    }
-    else {
-        result = sent < 0 ? write_failed(s, (int)sent) : Py_NewRef(Py_None);
-    }
+    result = write_span(s, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return result;
 }
@@ -484,8 +499,8 @@ as_bytes(PyObject *item)
 
 /* A list of our own with every item as exact bytes: all Python code runs here, before the queue is
  * touched, and a wrong item leaves nothing behind. New reference. */
-static PyObject *
-as_bytes_list(PyObject *iterable)
+PyObject *
+stream_bytes_list(PyObject *iterable)
 {
     PyObject *items = PySequence_List(iterable);
     for (Py_ssize_t i = 0; items != NULL && i < PyList_GET_SIZE(items); i++) {
@@ -516,7 +531,7 @@ stream_writelines(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
 {
     StreamObject *self = (StreamObject *)op;
     PyObject *list = uvolt_args_one("writelines", "list_of_data", args, nargs, kwnames);
-    PyObject *items = list == NULL ? NULL : as_bytes_list(list);
+    PyObject *items = list == NULL ? NULL : stream_bytes_list(list);
     if (items == NULL) {
         return NULL;
     }

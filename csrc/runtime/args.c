@@ -169,3 +169,33 @@ uvolt_args_fd(PyObject *fileobj)
     }
     return (int)fd;
 }
+
+int
+uvolt_args_extra_info(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **name,
+                      PyObject **fallback)
+{
+    Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
+    *name = nargs > 0 ? args[0] : NULL;
+    *fallback = nargs > 1 ? args[1] : NULL;
+    for (Py_ssize_t i = 0; i < nkw; i++) {
+        PyObject *kw = PyTuple_GET_ITEM(kwnames, i);
+        if (*name == NULL && PyUnicode_CompareWithASCIIString(kw, "name") == 0) {
+            *name = args[nargs + i];
+        }
+        else if (*fallback == NULL && PyUnicode_CompareWithASCIIString(kw, "default") == 0) {
+            *fallback = args[nargs + i];
+        }
+        else {
+            *name = NULL;
+            break;
+        }
+    }
+    if (*name == NULL || nargs > 2) {
+        PyErr_SetString(PyExc_TypeError, "get_extra_info() takes name and default=None");
+        return -1;
+    }
+    if (*fallback == NULL) {
+        *fallback = Py_None;
+    }
+    return 0;
+}

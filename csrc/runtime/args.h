@@ -24,6 +24,10 @@ int uvolt_args_call(core_state *st, const char *method, const char *const *names
 PyObject *uvolt_args_one(const char *method, const char *name, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames);
 
+/* The arguments of get_extra_info(name, default=None). Borrowed. -1 with TypeError. */
+int uvolt_args_extra_info(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **name,
+                          PyObject **fallback);
+
 /* A descriptor from an int or an object with fileno(). -1 with TypeError or ValueError. */
 int uvolt_args_fd(PyObject *fileobj);
 

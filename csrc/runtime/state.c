@@ -50,6 +50,7 @@ uvolt_state_traverse(core_state *st, visitproc visit, void *arg)
     Py_VISIT(st->pipe_read_type);
     Py_VISIT(st->pipe_write_type);
     Py_VISIT(st->udp_type);
+    Py_VISIT(st->tls_type);
 #define X(name, module, attr) Py_VISIT(st->name);
     UVOLT_IMPORTS(X)
 #undef X
@@ -69,6 +70,7 @@ uvolt_state_clear(core_state *st)
     Py_CLEAR(st->pipe_read_type);
     Py_CLEAR(st->pipe_write_type);
     Py_CLEAR(st->udp_type);
+    Py_CLEAR(st->tls_type);
 #define X(name) Py_CLEAR(st->n_##name);
     UVOLT_NAMES(X)
 #undef X

@@ -14,7 +14,8 @@
     X(connection_lost) X(pause_writing) X(resume_writing) X(get_buffer) X(buffer_updated)          \
     X(set_result) X(set_name) X(detach) X(_io_refs) X(_attach) X(_detach) X(_buffer) X(_eof)       \
     X(_waiter) X(_limit) X(_stream_reader_wr) X(feed_data) X(Task) X(coro) X(socket)               \
-    X(sockname) X(peername) X(datagram_received) X(error_received) X(sendto)
+    X(sockname) X(peername) X(datagram_received) X(error_received) X(sendto) X(do_handshake)       \
+    X(unwrap)
 
 /* What C needs from asyncio and from our own Python side (uvolt._support). Strong references. */
 #define UVOLT_IMPORTS(X)                                                                           \
@@ -28,6 +29,9 @@
     X(StreamReader, "asyncio.streams", "StreamReader")                                             \
     X(Future, "asyncio.futures", "Future")                                                         \
     X(InvalidStateError, "asyncio.exceptions", "InvalidStateError")                                \
+    X(SSLCertVerificationError, "uvolt._tls", "CertificateError")                                  \
+    X(TLSAgain, "uvolt._tls", "AGAIN")                                                             \
+    X(tls_support, "uvolt._tls", NULL)                                                             \
     X(support, "uvolt._support", NULL)                                                             \
     X(tasks, "asyncio.tasks", NULL)
 
@@ -50,6 +54,7 @@ typedef struct core_state {
     PyTypeObject *pipe_read_type;
     PyTypeObject *pipe_write_type;
     PyTypeObject *udp_type;
+    PyTypeObject *tls_type;
 #define X(name) PyObject *n_##name;
     UVOLT_NAMES(X)
 #undef X
@@ -63,6 +68,8 @@ typedef struct core_state {
 #define X(name) Py_ssize_t c_##name;
     UVOLT_COUNTERS(X)
 #undef X
+    struct openssl_api *openssl; /* raw: tls/openssl.c makes it at first use and frees it */
+    const char *openssl_why;     /* raw, a literal: why there is none */
     void *handle_pool;       /* parked HandleObjects, linked; raw memory */
     Py_ssize_t handle_pooled;
     void *timer_pool;

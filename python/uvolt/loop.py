@@ -19,7 +19,7 @@ import sys
 import threading
 import warnings
 import weakref
-from asyncio import coroutines, events, sslproto, trsock
+from asyncio import coroutines, events, trsock
 from asyncio.log import logger
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from . import _core, _support
 from .connect import ConnectMixin
 from .process import ProcessMixin
 from .server import ServerMixin
+from .tls import TLSMixin
 
 
 class WatchedFds:
@@ -87,7 +88,9 @@ def _is_plain_datagram_socket(sock: Any) -> bool:
 
 
 # misc: create_server() and create_unix_server() are overloads in typeshed, one function each here.
-class Loop(ConnectMixin, ServerMixin, ProcessMixin, _core.Loop, asyncio.SelectorEventLoop):  # type: ignore[misc]
+class Loop(  # type: ignore[misc]
+    ConnectMixin, ServerMixin, TLSMixin, ProcessMixin, _core.Loop, asyncio.SelectorEventLoop
+):
     """An asyncio event loop in C on libuv. See asyncio.AbstractEventLoop for the methods."""
 
     def __init__(self) -> None:
@@ -338,31 +341,6 @@ class Loop(ConnectMixin, ServerMixin, ProcessMixin, _core.Loop, asyncio.Selector
         transport = _core.make_datagram(self, sock, protocol, address, waiter, info)
         _support.hold_socket(sock)
         return transport
-
-    def _make_ssl_transport(
-        self,
-        rawsock: Any,
-        protocol: Any,
-        sslcontext: Any,
-        waiter: Any = None,
-        *,
-        server_side: bool = False,
-        server_hostname: str | None = None,
-        extra: Any = None,
-        server: Any = None,
-        call_connection_made: bool = True,
-        **timeouts: Any,
-    ) -> Any:
-        """TLS by asyncio's own sslproto over our transport."""
-        if sys.version_info < (3, 11):
-            timeouts.pop("ssl_shutdown_timeout", None)
-        ssl_protocol = sslproto.SSLProtocol(
-            self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
-        )
-        transport = _core.make_stream(self, rawsock, ssl_protocol, None, extra, server)
-        for name in ("sockname", "peername"):  # asyncio forgets them when the connection is lost
-            ssl_protocol._extra.setdefault(name, transport.get_extra_info(name))
-        return ssl_protocol._app_transport
 
     async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: Any) -> int:
         """sendfile() to the socket of a transport, once what it has queued is sent."""

@@ -1,0 +1,166 @@
+"""What the TLS engine asks of Python, once per connection or on rare paths: contexts, the SSLObject, errors,
+texts. The C core imports this module, so it must not import the core.
+"""
+
+from __future__ import annotations
+
+import os
+from asyncio import constants, exceptions
+from asyncio.log import logger
+from typing import Any
+
+try:
+    import ssl
+except ImportError:  # an interpreter built without it
+    ssl = None  # type: ignore[assignment]
+
+HANDSHAKE_TIMEOUT: float = constants.SSL_HANDSHAKE_TIMEOUT
+SHUTDOWN_TIMEOUT: float = getattr(constants, "SSL_SHUTDOWN_TIMEOUT", 30.0)  # Python 3.11+
+SENDFILE_MODE = constants._SendfileMode.FALLBACK
+
+AGAIN: tuple[type[Exception], ...] = ()
+CertificateError: type[Exception] = ValueError
+if ssl is not None:
+    AGAIN = (ssl.SSLWantReadError, ssl.SSLSyscallError)
+    CertificateError = ssl.CertificateError
+
+
+# ---- arguments ----------------------------------------------------------------------------------
+
+
+def positive(name: str, seconds: float | None, default: float) -> float:
+    """A timeout in seconds. ValueError unless it is positive."""
+    if seconds is None:
+        return default
+    if seconds <= 0:
+        raise ValueError(f"{name} should be a positive number, got {seconds}")
+    return seconds
+
+
+def client_context(server_side: bool, server_hostname: str | None) -> Any:
+    """The context for ssl=True."""
+    if server_side:
+        raise ValueError("Server side SSL needs a valid SSLContext")
+    context = ssl.create_default_context()
+    if not server_hostname:
+        context.check_hostname = False
+    return context
+
+
+def _limits(high: int | None, low: int | None, default: int) -> tuple[int, int]:
+    if high is None:
+        high = default if low is None else 4 * low
+    if low is None:
+        low = high // 4
+    if not high >= low >= 0:
+        raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+    most = 2**62
+    return min(high, most), min(low, most)
+
+
+def write_limits(high: int | None = None, low: int | None = None) -> tuple[int, int]:
+    """(high, low) in bytes from the arguments of set_write_buffer_limits()."""
+    return _limits(high, low, 512 * 1024)
+
+
+def read_limits(high: int | None = None, low: int | None = None) -> tuple[int, int]:
+    """(high, low) in bytes from the arguments of set_read_buffer_limits()."""
+    return _limits(high, low, 256 * 1024)
+
+
+# ---- the engine ---------------------------------------------------------------------------------
+
+
+def engine_wish() -> str:
+    """The environment's UVOLT_TLS: "direct" or "memorybio" forces that way, "" leaves the choice."""
+    wish = os.environ.get("UVOLT_TLS", "")
+    if wish not in ("", "auto", "direct", "memorybio"):
+        raise ValueError(f"UVOLT_TLS must be auto, direct or memorybio, not {wish!r}")
+    return wish
+
+
+def memory_bio() -> Any:
+    """A new ssl.MemoryBIO."""
+    return ssl.MemoryBIO()
+
+
+def wrap(
+    context: Any, incoming: Any, outgoing: Any, server_side: bool, server_hostname: str | None
+) -> Any:
+    """The SSLObject of a session."""
+    return context.wrap_bio(
+        incoming, outgoing, server_side=server_side, server_hostname=server_hostname
+    )
+
+
+def specimen() -> tuple[Any, Any, Any, Any, Any]:
+    """(SSLObject, the _SSLSocket in it, its SSLContext, both MemoryBIOs) to verify the layout with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sslobj = ssl.SSLContext.wrap_bio(context, incoming, outgoing)
+    return sslobj, sslobj._sslobj, context, incoming, outgoing
+
+
+def error(code: int, library: str | None, reason: str | None) -> Exception:
+    """The exception for an error of OpenSSL, as Python's ssl module would raise it."""
+    if reason is None:
+        return ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+    mnemonic = reason.upper().replace(" ", "_")
+    area = "SSL" if library is None else library.removesuffix(" routines").upper()
+    kind: type[ssl.SSLError] = ssl.SSLError
+    if mnemonic == "UNEXPECTED_EOF_WHILE_READING":
+        kind, code = ssl.SSLEOFError, 8
+    exc = kind(code, f"[{area}: {mnemonic}] {reason}")
+    exc.library, exc.reason = area, mnemonic
+    return exc
+
+
+# ---- errors and texts ---------------------------------------------------------------------------
+
+
+def wake_waiter(waiter: Any, exc: BaseException | None) -> None:
+    """The handshake is over: the future of who waits for it learns how."""
+    if waiter.done():
+        return
+    if exc is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(exc)
+
+
+def handshake_timed_out(seconds: float) -> Exception:
+    """For a peer that does not answer."""
+    return ConnectionAbortedError(
+        f"SSL handshake is taking longer than {seconds} seconds: aborting the connection"
+    )
+
+
+def shutdown_timed_out(seconds: float) -> Exception:
+    """For a peer that does not answer close_notify."""
+    return exceptions.TimeoutError("SSL shutdown timed out")
+
+
+def aborted() -> Exception:
+    """For whoever waits for a handshake that abort() has ended."""
+    return ConnectionAbortedError("the connection was closed during the SSL handshake")
+
+
+def warn_lost_write() -> None:
+    """Somebody keeps writing to a connection that is gone."""
+    logger.warning("SSL connection is closed")
+
+
+def warn_half_closed() -> None:
+    """eof_received() returned true."""
+    logger.warning("returning true from eof_received() has no effect when using ssl")
+
+
+def transport_repr(transport: Any) -> str:
+    """The text of a TLS transport."""
+    info = [type(transport).__name__]
+    if transport.is_closing():
+        info.append("closing")
+    if transport._transport is not None:
+        info.append(f"over {transport._transport!r}")
+    return f"<{' '.join(info)}>"
