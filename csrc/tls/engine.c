@@ -359,6 +359,9 @@ engine_unread(const tls_engine *e)
 Py_ssize_t
 engine_pending(tls_engine *e)
 {
+    if (e->ended) { /* engine_read() has that to tell */
+        return 1;
+    }
     if (e->api != NULL) {
         return e->in_len > 0 ? (Py_ssize_t)e->in_len : e->api->SSL_has_pending(e->ssl);
     }
@@ -372,22 +375,36 @@ engine_pending(tls_engine *e)
     return plain;
 }
 
-Py_ssize_t
-engine_read(tls_engine *e, char *buf, size_t room)
+static Py_ssize_t
+read_object(tls_engine *e, char *buf, size_t room)
 {
-    if (e->api == NULL) {
-        Py_ssize_t waiting = engine_pending(e);
-        if (waiting == 0) { /* it would only raise SSLWantReadError, which is slow */
-            return ENGINE_AGAIN;
-        }
-        return waiting < 0 ? ENGINE_ERROR : outcome(e, call_with_span(e->sslobj, "read", buf, room, 1));
+    Py_ssize_t waiting = engine_pending(e);
+    if (waiting <= 0) { /* read() would only raise SSLWantReadError, which is slow */
+        return waiting == 0 ? ENGINE_AGAIN : ENGINE_ERROR;
     }
+    return outcome(e, call_with_span(e->sslobj, "read", buf, room, 1));
+}
+
+static Py_ssize_t
+read_direct(tls_engine *e, char *buf, size_t room)
+{
     tls_engine *outer = driven;
     driven = e;
     e->api->ERR_clear_error();
     int n = e->api->SSL_read(e->ssl, buf, room > INT_MAX ? INT_MAX : (int)room);
     driven = outer;
     return LIKELY(n > 0) ? n : explain(e, n);
+}
+
+Py_ssize_t
+engine_read(tls_engine *e, char *buf, size_t room)
+{
+    if (e->ended) {
+        return ENGINE_EOF;
+    }
+    Py_ssize_t n = e->api != NULL ? read_direct(e, buf, room) : read_object(e, buf, room);
+    e->ended = n == ENGINE_EOF;
+    return n;
 }
 
 /* ---- bytes out ----------------------------------------------------------------------------- */

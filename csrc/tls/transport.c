@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "core/clock.h"
 #include "core/handle.h"
 #include "runtime/args.h"
 
@@ -48,6 +49,19 @@ wake_waiter(TlsObject *t, PyObject *exc)
     }
     Py_XDECREF(r);
     Py_DECREF(waiter);
+}
+
+/* Debug mode's lines of log. */
+static void
+note(TlsObject *t, const char *what)
+{
+    if (UNLIKELY(t->loop->debug)) {
+        PyObject *r = PyObject_CallMethod(t->loop->st->tls_support, what, "Od", (PyObject *)t, t->began);
+        if (r == NULL) {
+            PyErr_WriteUnraisable((PyObject *)t);
+        }
+        Py_XDECREF(r);
+    }
 }
 
 /* ---- the transport below ------------------------------------------------------------------- */
@@ -222,6 +236,7 @@ tls_continue_handshake(TlsObject *t)
     stop_timer(t);
     t->state = TLS_OPEN;
     t->shaken = 1;
+    note(t, "note_handshake");
     if (tell_made(t) < 0) {
         tls_fatal(t, "Fatal error: protocol.connection_made() call failed.");
         return; /* the waiter is told when the transport below is lost */
@@ -242,6 +257,8 @@ tls_connection_made(PyObject *op, PyObject *lower)
     }
     attach(t, lower);
     t->state = TLS_HANDSHAKE;
+    t->began = clock_now();
+    note(t, "note_begin");
     if (start_timer(t, t->handshake_timeout, "_handshake_timed_out") < 0) {
         handshake_failed(t);
         Py_RETURN_NONE;
@@ -360,6 +377,7 @@ tls_eof_received(PyObject *op, PyObject *Py_UNUSED(unused))
 {
     TlsObject *t = (TlsObject *)op;
     t->eof_received = 1;
+    note(t, "note_eof");
     switch (t->state) {
     case TLS_HANDSHAKE:
         PyErr_SetNone(PyExc_ConnectionResetError);
@@ -579,6 +597,7 @@ tls_clear(PyObject *op)
     Py_CLEAR(self->waiter);
     Py_CLEAR(self->extra);
     Py_CLEAR(self->timer);
+    Py_CLEAR(self->backlog);
     tls_drop_buffers(self);
     engine_clear(&self->engine);
     receiver_clear(&self->to);

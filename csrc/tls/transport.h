@@ -47,6 +47,7 @@ typedef struct TlsObject {
     size_t held_len, held_room;
     size_t high, low;           /* write buffer limits, bytes */
     size_t read_high, read_low; /* read buffer limits, bytes */
+    double began;            /* when the handshake did, seconds */
     unsigned conn_lost;      /* the connection is lost; counts later writes */
     tls_state state;
     tls_app app;

@@ -1,10 +1,11 @@
-"""What the TLS engine asks of Python, once per connection or on rare paths: contexts, the SSLObject, errors,
-texts. The C core imports this module, so it must not import the core.
+"""What the TLS engine asks of Python, once per connection or on rare paths: contexts, the SSLObject,
+errors, texts. The C core imports this module, so it must not import the core.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from asyncio import constants, exceptions
 from asyncio.log import logger
 from typing import Any
@@ -35,6 +36,13 @@ def positive(name: str, seconds: float | None, default: float) -> float:
     if seconds <= 0:
         raise ValueError(f"{name} should be a positive number, got {seconds}")
     return seconds
+
+
+def is_context(value: Any) -> bool:
+    """Whether it is an ssl.SSLContext. RuntimeError if this Python has no ssl."""
+    if ssl is None:
+        raise RuntimeError("Python ssl module is not available")
+    return isinstance(value, ssl.SSLContext)
 
 
 def client_context(server_side: bool, server_hostname: str | None) -> Any:
@@ -72,7 +80,7 @@ def read_limits(high: int | None = None, low: int | None = None) -> tuple[int, i
 
 
 def engine_wish() -> str:
-    """The environment's UVOLT_TLS: "direct" or "memorybio" forces that way, "" leaves the choice."""
+    """UVOLT_TLS of the environment: "direct" or "memorybio" forces that way."""
     wish = os.environ.get("UVOLT_TLS", "")
     if wish not in ("", "auto", "direct", "memorybio"):
         raise ValueError(f"UVOLT_TLS must be auto, direct or memorybio, not {wish!r}")
@@ -94,11 +102,11 @@ def wrap(
 
 
 def specimen() -> tuple[Any, Any, Any, Any, Any]:
-    """(SSLObject, the _SSLSocket in it, its SSLContext, both MemoryBIOs) to verify the layout with."""
+    """To verify the layout with: (SSLObject, _SSLSocket in it, SSLContext, both MemoryBIOs)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sslobj = ssl.SSLContext.wrap_bio(context, incoming, outgoing)
+    sslobj: Any = ssl.SSLContext.wrap_bio(context, incoming, outgoing)
     return sslobj, sslobj._sslobj, context, incoming, outgoing
 
 
@@ -154,6 +162,21 @@ def warn_lost_write() -> None:
 def warn_half_closed() -> None:
     """eof_received() returned true."""
     logger.warning("returning true from eof_received() has no effect when using ssl")
+
+
+def note_begin(transport: Any, began: float) -> None:
+    """Debug mode: the handshake begins."""
+    logger.debug("%r starts SSL handshake", transport)
+
+
+def note_handshake(transport: Any, began: float) -> None:
+    """Debug mode: the handshake, begun at `began` of time.monotonic(), is complete."""
+    logger.debug("%r: SSL handshake took %.1f ms", transport, (time.monotonic() - began) * 1e3)
+
+
+def note_eof(transport: Any, began: float) -> None:
+    """Debug mode: the peer's end of the socket has closed."""
+    logger.debug("%r received EOF", transport)
 
 
 def transport_repr(transport: Any) -> str:

@@ -1,7 +1,7 @@
 """TLS on a connection: what runs once per connection. The engine and the transport are C.
 
-Follows asyncio's documentation of create_connection() and start_tls(), and asyncio.sslproto of Python 3.13 on all
-versions.
+Follows asyncio's documentation of create_connection() and start_tls(), and asyncio.sslproto of
+Python 3.13 on all versions.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ def _buffered(protocol: Any) -> bytes:
     """Takes what the StreamReader of a stream protocol has got already."""
     if not isinstance(protocol, asyncio.StreamReaderProtocol):
         return b""
-    buffer = getattr(protocol._stream_reader, "_buffer", b"")
-    data = bytes(buffer)
-    if data:
-        buffer.clear()
+    reader: Any = getattr(protocol, "_stream_reader", None)
+    if reader is None:
+        return b""
+    data = bytes(reader._buffer)
+    reader._buffer.clear()
     return data
 
 
@@ -107,16 +108,13 @@ class TLSMixin:
     ) -> Any:
         """Upgrade the connection of transport to TLS. Returns the transport to use from now on.
 
-        Timeouts are in seconds. What a StreamReader has received already and nobody has read goes
-        into TLS. Raises TypeError for a context or a transport of another kind, ssl.SSLError or
-        OSError when the handshake fails.
+        Timeouts are in seconds. On the server's side, what a StreamReader has received already and
+        nobody has read goes into TLS (gh-142352). Raises TypeError for a context or a transport of
+        another kind, ssl.SSLError or OSError when the handshake fails.
         """
-        if _tls.ssl is None:
-            raise RuntimeError("Python ssl module is not available")
-        if not isinstance(sslcontext, _tls.ssl.SSLContext):
+        if not _tls.is_context(sslcontext):
             raise TypeError(
-                "sslcontext is expected to be an instance of ssl.SSLContext, "
-                f"got {sslcontext!r}"
+                f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}"
             )
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
@@ -139,7 +137,7 @@ class TLSMixin:
             self.call_soon(upgraded.connection_made, transport),
             self.call_soon(transport.resume_reading),
         ]
-        early = _buffered(protocol)
+        early = _buffered(protocol) if server_side else b""
         if early:
             steps.insert(1, self.call_soon(upgraded.data_received, early))
         try:

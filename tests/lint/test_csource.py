@@ -47,6 +47,7 @@ VISIT_ONLY = {
     ("stream", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("pipe", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("udp", "loop"): "kept until dealloc, methods of a cleared transport need it",
+    ("tls", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("loop", "module"): "kept until dealloc, it owns the state",
 }
 CLEAR_ONLY = {
@@ -96,6 +97,11 @@ def test_nothing_banned(name: str) -> None:
             assert not re.search(pattern, line), f"{name}:{number}: {line.strip()} ({reason})"
 
 
+# Set for the length of a call and per thread, so no interpreter sees another's: how a BIO, which
+# OpenSSL calls with no argument of ours, finds its engine.
+PER_THREAD = {"tls/engine.c": ["static _Thread_local tls_engine *driven;"]}
+
+
 def mutable(declaration: str) -> bool:
     """Whether a definition of static storage leaves something that can be written to."""
     if any(re.search(rf"\b{table}\b", declaration) for table in API_TABLES):
@@ -113,7 +119,8 @@ def test_no_mutable_statics(name: str) -> None:
     # In column 0: what is neither static nor a type, a label or a mere declaration.
     not_global = r"(?!static\b|extern\b|typedef\b|struct\b|union\b|enum\b|goto\b|return\b)"
     statics += re.findall(rf"^{not_global}[A-Za-z_][^:;{{}}()=]*[;=]", text, re.MULTILINE)
-    assert [s for s in statics if mutable(s)] == []
+    found = [s for s in statics if mutable(s)]
+    assert [s for s in found if s not in PER_THREAD.get(name, ())] == []
 
 
 def test_mutable_is_told_from_const() -> None:
