@@ -1,5 +1,5 @@
-"""What the TLS engine asks of Python, once per connection or on rare paths: contexts, the SSLObject,
-errors, texts. The C core imports this module, so it must not import the core.
+"""What the TLS engine asks of Python, once per connection or on rare paths: contexts, the
+SSLObject, errors, texts. The C core imports this module, so it must not import the core.
 """
 
 from __future__ import annotations
