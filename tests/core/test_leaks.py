@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
@@ -256,6 +257,63 @@ async def cancelled_connects(loop):
             await support.settle()
 
 
+async def pipes(loop):
+    for events in ((), ("connection_made", "data_received", "eof_received", "connection_lost")):
+        r, w = os.pipe()
+        made = {event: boom for event in events}
+        source, receiver = await loop.connect_read_pipe(
+            lambda made=made: support.Recorder(**made), open(r, "rb", buffering=0)
+        )
+        sink, sender = await loop.connect_write_pipe(
+            lambda made=made: support.Recorder(**made), open(w, "wb", buffering=0)
+        )
+        sink.write(b"x" * 300_000)
+        sink.write(bytearray(b"y" * 1000))
+        await receiver.received(301_000)
+        source.pause_reading()
+        source.resume_reading()
+        sink.write(b"z" * 300_000)
+        repr(source), repr(sink)
+        source.close()
+        sink.abort()
+        await sender.gone()
+        sink.write(b"z")
+    with open(__file__, "rb") as file:
+        try:
+            await loop.connect_read_pipe(asyncio.Protocol, file)
+        except ValueError:
+            pass
+
+
+async def children(loop):
+    logging.disable(logging.WARNING)  # what debug mode tells, the test's log would keep
+    try:
+        await some_children(loop)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+async def some_children(loop):
+    process = await asyncio.create_subprocess_exec("/bin/cat", stdin=-1, stdout=-1)
+    await process.communicate(b"x" * 100_000)
+    process = await asyncio.create_subprocess_exec("/bin/true")
+    await process.wait()
+    process = await asyncio.create_subprocess_exec("/bin/cat", stdin=-1)
+    process.kill()
+    await process.wait()
+    process._transport.close()
+    try:
+        await asyncio.create_subprocess_exec("/nonesuch", stdin=-1, stdout=-1)
+    except FileNotFoundError:
+        pass
+    task = loop.create_task(asyncio.create_subprocess_exec("/bin/cat", stdin=-1, stdout=-1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await asyncio.sleep(0.001)
+
+
 async def generators(loop):
     async def generator():
         yield 1
@@ -285,6 +343,8 @@ SCENARIOS = [
     protocols_that_raise,
     refused,
     cancelled_connects,
+    pipes,
+    children,
     generators,
 ]
 

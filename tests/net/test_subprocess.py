@@ -186,8 +186,10 @@ def test_communicate_large(loop):
     run(loop, main)
 
 
-def test_communicate_with_one_who_does_not_read(loop):
+def test_communicate_with_one_who_does_not_read(loop, expect_log):
     """BrokenPipeError of the input is not the caller's business."""
+    if sys.version_info < (3, 11):  # its SubprocessStreamProtocol
+        expect_log.allow("Future exception was never retrieved")
 
     async def main():
         process = await sh("exec 0<&-; echo done", stdin=PIPE, stdout=PIPE)
@@ -198,7 +200,10 @@ def test_communicate_with_one_who_does_not_read(loop):
     run(loop, main)
 
 
-def test_write_to_one_who_does_not_read(loop):
+def test_write_to_one_who_does_not_read(loop, expect_log):
+    if sys.version_info < (3, 11):  # its SubprocessStreamProtocol
+        expect_log.allow("Future exception was never retrieved")
+
     async def main():
         process = await sh("exec 0<&-; sleep 100", stdin=PIPE)
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
@@ -258,7 +263,7 @@ def test_slow_reader_pauses_the_child(loop):
             "/usr/bin/head", "-c", "3000000", "/dev/zero", stdout=PIPE, limit=1000
         )
         transport = process._transport.get_pipe_transport(1)
-        await support.until(lambda: not transport.is_reading())
+        await support.until(lambda: transport._paused)
         await asyncio.sleep(0.05)
         assert process.returncode is None
         got = 0
@@ -771,6 +776,7 @@ def few_descriptors(spare: int):
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Popen of 3.10 itself leaks its pipes then")
 @pytest.mark.parametrize("spare", range(9))
 def test_no_descriptors_left(loop, loop_name, spare):
     """EMFILE at any point: an error and nothing left, or a child that works."""
@@ -819,8 +825,9 @@ def test_reaped_by_its_popen_object(loop_name, loop):
     run(loop, main)
 
 
-def test_sigchld_ignored(loop, expect_log):
+def test_sigchld_ignored(loop, loop_name, expect_log):
     """The kernel reaps children then."""
+    support.oracle_lacks(loop_name, sys.version_info >= (3, 12), "fails if the child was quick")
     expect_log("exit status already read|Unknown child process", times=1)
 
     async def main():
@@ -1052,7 +1059,7 @@ def test_sub_interpreter(loop_name):
     out = support.script(
         loop_name,
         """
-        import sys
+        import os, sys
         if sys.version_info >= (3, 13):
             import _interpreters as interpreters
             new, run = interpreters.create, interpreters.exec
@@ -1072,8 +1079,12 @@ def test_sub_interpreter(loop_name):
         '''
         import textwrap
         factory = {factory!r}
-        failed = run(new(), textwrap.dedent(code).format(path=sys.path, factory=factory))
+        number = new()
+        failed = run(number, textwrap.dedent(code).format(path=sys.path, factory=factory))
         assert failed is None, failed
+        interpreters.destroy(number)
+        sys.stdout.flush()
+        os._exit(0)  # 3.12.1 aborts at exit once a sub-interpreter has imported asyncio
         """.replace("{factory!r}", repr(support.factory_code(loop_name).replace("\n", "; ")[:-2])),
         options=("-X", "faulthandler"),
     )
