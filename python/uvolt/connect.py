@@ -59,6 +59,14 @@ def check_ssl_arguments(
         raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
 
 
+def literal(address: Any, hints: dict[str, int]) -> list[AddrInfo]:
+    """What a host that is an address itself resolves to; empty if it is none."""
+    info = base_events._ipaddr_info(
+        *address[:2], hints["family"], socket.SOCK_STREAM, hints["proto"], *address[2:]
+    )
+    return [] if info is None else [info]
+
+
 async def race(
     attempts: Iterable[Callable[[], Coroutine[Any, Any, socket.socket]]], delay: float
 ) -> socket.socket | None:
@@ -155,6 +163,8 @@ class ConnectMixin:
             raise ValueError("host and port was not specified and no sock specified")
         elif sock.type != socket.SOCK_STREAM:
             raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+        else:
+            sock.setblocking(False)
         try:
             transport, protocol = await self._begin_connection(
                 sock,
@@ -182,7 +192,6 @@ class ConnectMixin:
         shutdown: float | None,
     ) -> tuple[Any, Any]:
         """The protocol and the transport for a connected socket, once connection_made has run."""
-        sock.setblocking(False)
         protocol = protocol_factory()
         waiter = self.create_future()
         if ssl:
@@ -217,7 +226,7 @@ class ConnectMixin:
         all_errors: bool,
     ) -> socket.socket:
         """A connected socket: resolve, then try the addresses in turn or racing each other."""
-        infos = await self._resolve_stream(address, hints)
+        infos = literal(address, hints) or await self._resolve_stream(address, hints)
         local_infos = None
         if local_addr is not None:
             local_infos = await self._resolve_stream(local_addr, hints)

@@ -89,7 +89,7 @@ def _is_plain_datagram_socket(sock: Any) -> bool:
 
 # misc: create_server() and create_unix_server() are overloads in typeshed, one function each here.
 class Loop(  # type: ignore[misc]
-    ConnectMixin, ServerMixin, TLSMixin, ProcessMixin, _core.Loop, asyncio.SelectorEventLoop
+    _core.Loop, ConnectMixin, ServerMixin, TLSMixin, ProcessMixin, asyncio.SelectorEventLoop
 ):
     """An asyncio event loop in C on libuv. See asyncio.AbstractEventLoop for the methods."""
 
