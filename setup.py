@@ -2,7 +2,8 @@
 
 All else about the package is in pyproject.toml. Switches, read from the environment (set to 1):
 UVOLT_WERROR (warnings on and fatal), UVOLT_DEBUG (-O0 -g, assertions on), UVOLT_ASAN (address and
-undefined sanitizers, assertions on), UVOLT_NO_POOLS (no free lists; implied by UVOLT_ASAN).
+undefined sanitizers, assertions on), UVOLT_NO_POOLS (no free lists; implied by UVOLT_ASAN),
+UVOLT_NO_LTO (no optimisation across units; implied by UVOLT_DEBUG and UVOLT_ASAN).
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import functools
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zlib import crc32
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
 
 LIBUV_MIN = "1.43"
 NO_LIBUV = (
@@ -27,6 +30,7 @@ NO_LIBUV = (
 # Commands that compile. The others (egg_info, dist_info, sdist) work without libuv.
 BUILDING = {"build", "build_ext", "bdist_wheel", "editable_wheel", "install", "develop"}
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
+LTO = ["-flto=auto"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 ROOT = Path(__file__).resolve().parent
@@ -74,6 +78,22 @@ def own_flags() -> tuple[list[str], list[str]]:
     return compile_flags, link_flags
 
 
+def lto_flags(compiler) -> list[str]:
+    """The flags to optimise across units, if this compiler and its linker know them."""
+    if any(switch(name) for name in ("ASAN", "DEBUG", "NO_LTO")):
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text("int probe(void) { return 0; }\n")
+        try:
+            objects = compiler.compile([str(source)], output_dir=folder, extra_postargs=LTO)
+            target = str(Path(folder, "probe.so"))
+            compiler.link_shared_object(objects, target, extra_postargs=[*LTO, "-O3"])
+        except (CompileError, LinkError):
+            return []
+    return LTO
+
+
 class BuildExt(build_ext):
     """build_ext that compiles units side by side and keeps the objects of each set of flags apart.
 
@@ -84,6 +104,9 @@ class BuildExt(build_ext):
     def build_extension(self, ext: Extension) -> None:
         uv_compile, uv_link = libuv_flags()
         compile_flags, link_flags = own_flags()
+        lto = lto_flags(self.compiler)
+        compile_flags += lto
+        link_flags += [*lto, "-O3"] if lto else []
         ext.extra_compile_args = [*compile_flags, *uv_compile]
         ext.extra_link_args = [*link_flags, *uv_link]
         inherited = [os.environ.get(name, "") for name in ("CC", "CFLAGS", "CPPFLAGS")]
