@@ -330,9 +330,6 @@ class ServerMixin:
     ) -> None:
         accepted = None
         if sslcontext is not None:
-            timeouts: list[float | None] = [ssl_handshake_timeout]
-            if sys.version_info >= (3, 11):
-                timeouts.append(ssl_shutdown_timeout)
 
             def accepted(fd: int) -> None:
                 try:
@@ -342,13 +339,61 @@ class ServerMixin:
                     raise
                 conn.setblocking(False)
                 self.create_task(
-                    self._accept_connection2(
-                        protocol_factory, conn, {}, sslcontext, server, *timeouts
+                    self._accept_tls(
+                        conn,
+                        protocol_factory,
+                        sslcontext,
+                        server,
+                        ssl_handshake_timeout,
+                        ssl_shutdown_timeout,
                     )
                 )
 
         listener = _core.listen(self, sock, protocol_factory, server, backlog, accepted)
         self._listeners[sock] = listener
+
+    async def _accept_tls(
+        self: Any,
+        conn: socket.socket,
+        protocol_factory: Any,
+        sslcontext: Any,
+        server: Any,
+        ssl_handshake_timeout: float | None,
+        ssl_shutdown_timeout: float | None,
+    ) -> None:
+        """The handshake with a client. If it fails, the program hears of it in debug mode only."""
+        protocol = transport = None
+        try:
+            protocol = protocol_factory()
+            waiter = self.create_future()
+            transport = self._make_ssl_transport(
+                conn,
+                protocol,
+                sslcontext,
+                waiter,
+                server_side=True,
+                server=server,
+                ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout,
+            )
+            await waiter
+        except BaseException as exc:
+            if transport is None:
+                conn.close()
+            else:
+                transport.close()
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            if self._debug:
+                context = {
+                    "message": "Error on transport creation for incoming connection",
+                    "exception": exc,
+                    "protocol": protocol,
+                    "transport": transport,
+                }
+                self.call_exception_handler(
+                    {key: value for key, value in context.items() if value is not None}
+                )
 
     def _stop_serving(self: Any, sock: socket.socket) -> None:
         inode = self._unix_server_sockets.pop(sock, None)
