@@ -1,4 +1,4 @@
-"""Fixtures of the TLS tests: certificates made for the run."""
+"""Fixtures of the TLS tests: certificates made for the run, and both ways of uvolt's engine."""
 
 from __future__ import annotations
 
@@ -6,10 +6,29 @@ import sys
 from pathlib import Path
 
 import pytest
+import support
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from tls_support import Certs  # noqa: E402
+
+ENGINES = [
+    name if name != "uvolt" else f"uvolt-{way}"
+    for name in support.LOOPS
+    for way in (("direct", "memorybio") if name == "uvolt" else ("",))
+]
+
+
+@pytest.fixture(params=ENGINES)
+def loop_name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The loop, and for uvolt one way of its TLS engine."""
+    name, _, way = request.param.partition("-")
+    if way:
+        monkeypatch.setenv("UVOLT_TLS", way)
+    # asyncio's TLS was rewritten for 3.11: flow control, closing, TLS in TLS. uvolt has the new
+    # behaviour on every Python.
+    support.oracle_lacks(name, support.PY < (3, 11), "its TLS before 3.11 is another one")
+    return name
 
 
 @pytest.fixture(scope="session")

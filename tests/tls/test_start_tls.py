@@ -9,7 +9,7 @@ import time
 import pytest
 import support
 from support import LOCALHOST, Recorder, settle, until
-from tls_support import Buffered, Peer, blocking, end, new_tls_only, run, sockets
+from tls_support import Buffered, Peer, blocking, end, run, sockets
 
 MB = 1 << 20
 
@@ -263,9 +263,8 @@ def test_paused_transport(loop, certs, role):
     run(loop, main)
 
 
-def test_tls_in_tls(loop, loop_name, certs, role):
+def test_tls_in_tls(loop, certs, role):
     """As for an https proxy: a second layer within the first."""
-    new_tls_only(loop_name)
     both, inner_contexts = certs.contexts(), certs.contexts()
 
     async def main():
@@ -321,9 +320,8 @@ def test_tls_in_tls(loop, loop_name, certs, role):
     run(loop, main)
 
 
-def test_tls_in_tls_from_create_connection(loop, loop_name, certs):
+def test_tls_in_tls_from_create_connection(loop, certs):
     """The outer layer by create_connection(ssl=), both ends on the loop."""
-    new_tls_only(loop_name)
     client_context, server_context = certs.contexts()
 
     async def main():
@@ -467,11 +465,7 @@ def test_not_a_transport_for_it(loop, certs):
 
 @pytest.mark.parametrize("name", ["ssl_handshake_timeout", "ssl_shutdown_timeout"])
 @pytest.mark.parametrize("timeout", [0, -1])
-def test_timeouts_are_positive(loop, loop_name, certs, role, name, timeout):
-    support.oracle_lacks(
-        loop_name, not support.has_keyword(asyncio.BaseEventLoop.start_tls, name), f"no {name}"
-    )
-
+def test_timeouts_are_positive(loop, certs, role, name, timeout):
     async def main():
         async with sockets() as (a, _):
             transport, protocol = await plain(a)

@@ -677,13 +677,7 @@ def test_client_is_refused(loop, certs, version, contexts, send):
 
 @pytest.mark.parametrize("timeout", [0, -1])
 @pytest.mark.parametrize("name", ["ssl_handshake_timeout", "ssl_shutdown_timeout"])
-def test_timeouts_are_positive(loop, loop_name, certs, role, name, timeout):
-    support.oracle_lacks(
-        loop_name,
-        not support.has_keyword(asyncio.BaseEventLoop.create_connection, name),
-        f"no {name}",
-    )
-
+def test_timeouts_are_positive(loop, certs, role, name, timeout):
     async def main():
         async with sockets() as (a, _):
             with pytest.raises(ValueError, match=f"{name} should be a positive number, got"):

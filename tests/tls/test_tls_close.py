@@ -13,7 +13,7 @@ import time
 import pytest
 import support
 from support import Recorder, settle, until
-from tls_support import Buffered, blocking, connected, new_tls_only, pair, run
+from tls_support import Buffered, blocking, connected, pair, run
 
 MB = 1 << 20
 
@@ -97,9 +97,8 @@ def test_peer_closes(loop, certs, role, version):
     run(loop, main)
 
 
-def test_eof_received_cannot_keep_it_open(loop, loop_name, certs, role, expect_log):
+def test_eof_received_cannot_keep_it_open(loop, certs, role, expect_log):
     """TLS has no half-open connection here; asyncio says so in the log."""
-    new_tls_only(loop_name)
 
     async def main():
         make = lambda: Recorder(eof_received=lambda p: True)  # noqa: E731
@@ -112,9 +111,8 @@ def test_eof_received_cannot_keep_it_open(loop, loop_name, certs, role, expect_l
     run(loop, main)
 
 
-def test_write_in_eof_received(loop, loop_name, certs, role):
+def test_write_in_eof_received(loop, certs, role):
     """An answer to the peer's close_notify: the peer's write side is closed, its read side not."""
-    new_tls_only(loop_name)
 
     async def main():
         make = lambda: Recorder(eof_received=lambda p: p.transport.write(b"answer"))  # noqa: E731
@@ -158,9 +156,7 @@ def test_fault_50_end_of_tcp_within_a_record(loop, certs, role, version):
     run(loop, main)
 
 
-def test_fault_50_end_of_tcp_while_paused(loop, loop_name, certs, role):
-    new_tls_only(loop_name)
-
+def test_fault_50_end_of_tcp_while_paused(loop, certs, role):
     async def main():
         async with connected(certs, role) as (transport, protocol, peer):
             transport.pause_reading()
@@ -202,9 +198,8 @@ def test_reset_in_the_middle_of_a_write(loop, certs, role, contexts):
     run(loop, main)
 
 
-def test_fault_04_write_after_the_end(loop, loop_name, certs, role, expect_log):
+def test_fault_04_write_after_the_end(loop, certs, role, expect_log):
     """Ignored; a warning after five of them, every further one included."""
-    new_tls_only(loop_name)
 
     async def main():
         async with connected(certs, role) as (transport, protocol, peer):
@@ -221,9 +216,7 @@ def test_fault_04_write_after_the_end(loop, loop_name, certs, role, expect_log):
     run(loop, main)
 
 
-def test_write_after_close(loop, loop_name, certs, role, expect_log):
-    new_tls_only(loop_name)
-
+def test_write_after_close(loop, certs, role, expect_log):
     async def main():
         async with connected(certs, role) as (transport, protocol, peer):
             transport.write(b"before")
@@ -275,9 +268,8 @@ def test_abort_after_close(loop, certs, role):
 
 
 @pytest.mark.parametrize("how", ["close", "abort"])
-def test_fault_13_ended_in_data_received(loop, loop_name, certs, role, how):
+def test_fault_13_ended_in_data_received(loop, certs, role, how):
     """No further data_received, even if more records are here already."""
-    new_tls_only(loop_name)
 
     def stop(protocol):
         getattr(protocol.transport, how)()
@@ -355,13 +347,8 @@ def test_ended_in_pause_writing(loop, certs, role, how):
 # -- a peer that does not end it --------------------------------------------------------------
 
 
-def test_fault_51_no_answer_to_close_notify(loop, loop_name, certs, role):
+def test_fault_51_no_answer_to_close_notify(loop, certs, role):
     """ssl_shutdown_timeout, then TimeoutError."""
-    support.oracle_lacks(
-        loop_name,
-        not support.has_keyword(asyncio.BaseEventLoop.create_connection, "ssl_shutdown_timeout"),
-        "no ssl_shutdown_timeout",
-    )
 
     async def main():
         async with connected(certs, role, ssl_shutdown_timeout=0.2) as (tr, protocol, peer):
@@ -377,13 +364,8 @@ def test_fault_51_no_answer_to_close_notify(loop, loop_name, certs, role):
     run(loop, main)
 
 
-def test_fault_51_peer_does_not_read(loop, loop_name, certs, role):
+def test_fault_51_peer_does_not_read(loop, certs, role):
     """close() with data queued that the peer never takes: the same time limit."""
-    support.oracle_lacks(
-        loop_name,
-        not support.has_keyword(asyncio.BaseEventLoop.create_connection, "ssl_shutdown_timeout"),
-        "no ssl_shutdown_timeout",
-    )
 
     async def main():
         async with connected(certs, role, ssl_shutdown_timeout=0.2) as (tr, protocol, peer):
@@ -396,10 +378,9 @@ def test_fault_51_peer_does_not_read(loop, loop_name, certs, role):
     run(loop, main)
 
 
-def test_fault_51_peer_goes_on_sending(loop, loop_name, certs, role, version):
+def test_fault_51_peer_goes_on_sending(loop, certs, role, version):
     """close() does not go on downloading (uvloop #471): the connection is gone long before the
     peer has sent all it wanted to."""
-    new_tls_only(loop_name)
 
     async def main():
         async with connected(certs, role, version=version) as (transport, protocol, peer):
@@ -430,9 +411,8 @@ def test_fault_51_peer_goes_on_sending(loop, loop_name, certs, role, version):
     run(loop, main)
 
 
-def test_fault_51_close_while_paused(loop, loop_name, certs, role, version):
+def test_fault_51_close_while_paused(loop, certs, role, version):
     """close() on a paused transport with data waiting does not hang, nor deliver them."""
-    new_tls_only(loop_name)
 
     async def main():
         async with connected(certs, role, version=version) as (transport, protocol, peer):
@@ -528,9 +508,7 @@ def test_a_changed_byte(loop, certs, role, version):
 # -- what remains after the end ---------------------------------------------------------------
 
 
-def test_attributes_after_the_end(loop, loop_name, certs, role):
-    new_tls_only(loop_name)
-
+def test_attributes_after_the_end(loop, certs, role):
     async def main():
         async with connected(certs, role) as (transport, protocol, peer):
             context = transport.get_extra_info("sslcontext")

@@ -10,7 +10,7 @@ import ssl
 
 import pytest
 from support import Recorder, settle, until
-from tls_support import Buffered, Peer, blocking, connected, new_tls_only, pair, run, sockets
+from tls_support import Buffered, Peer, blocking, connected, pair, run, sockets
 
 MB = 1 << 20
 SIZES = [1, 2, 1000, 16383, 16384, 16385, 65536, 100_000, 300_001, 3 * MB]
@@ -288,9 +288,7 @@ def test_order_of_connection_made_and_the_awaited_result(loop, certs):
 # -- flow control: writing --------------------------------------------------------------------
 
 
-def test_default_limits(loop, loop_name, certs, role):
-    new_tls_only(loop_name)
-
+def test_default_limits(loop, certs, role):
     async def main():
         async with connected(certs, role) as (transport, _, _):
             assert transport.get_write_buffer_limits() == (512 * 1024 // 4, 512 * 1024)
@@ -426,9 +424,7 @@ def test_write_in_resume_writing(loop, certs, role):
 # -- flow control: reading --------------------------------------------------------------------
 
 
-def test_pause_reading(loop, loop_name, certs, role):
-    new_tls_only(loop_name)
-
+def test_pause_reading(loop, certs, role):
     async def main():
         async with connected(certs, role) as (transport, protocol, peer):
             assert transport.is_reading() is True
@@ -448,9 +444,8 @@ def test_pause_reading(loop, loop_name, certs, role):
     run(loop, main)
 
 
-def test_fault_14_pause_in_data_received(loop, loop_name, certs, role, version):
+def test_fault_14_pause_in_data_received(loop, certs, role, version):
     """Records that came with the one being delivered, and may be decrypted, wait as well."""
-    new_tls_only(loop_name)
     seen = []
 
     def pause(protocol):
@@ -477,9 +472,8 @@ def test_fault_14_pause_in_data_received(loop, loop_name, certs, role, version):
     run(loop, main)
 
 
-def test_fault_14_pause_with_much_on_the_way(loop, loop_name, certs, role):
+def test_fault_14_pause_with_much_on_the_way(loop, certs, role):
     """A paused transport stops reading from the network: the peer's sending comes to rest."""
-    new_tls_only(loop_name)
     data = noise(30 * MB)
 
     async def main():
@@ -515,9 +509,8 @@ def test_fault_14_pause_with_much_on_the_way(loop, loop_name, certs, role):
     run(loop, main)
 
 
-def test_fault_14_end_while_paused(loop, loop_name, certs, role):
+def test_fault_14_end_while_paused(loop, certs, role):
     """Data and close_notify arrive while paused: first the data, once resumed, then the end."""
-    new_tls_only(loop_name)
 
     async def main():
         async with connected(certs, role) as (transport, protocol, peer):
@@ -595,9 +588,7 @@ def test_buffered_protocol_ends(loop, certs, role):
     run(loop, main)
 
 
-def test_buffered_protocol_pauses(loop, loop_name, certs, role):
-    new_tls_only(loop_name)
-
+def test_buffered_protocol_pauses(loop, certs, role):
     def pause(protocol):
         protocol.transport.pause_reading()
 
@@ -643,7 +634,7 @@ def test_set_protocol(loop, certs, role):
     run(loop, main)
 
 
-def test_fault_15_set_protocol_in_data_received(loop, loop_name, certs, role):
+def test_fault_15_set_protocol_in_data_received(loop, certs, role):
     """What comes in a later read goes to the new protocol."""
 
     async def main():

@@ -26,7 +26,6 @@ from tls_support import (
     blocking,
     connected,
     end,
-    new_tls_only,
     pair,
     run,
     sockets,
@@ -242,8 +241,7 @@ def fail(protocol):
 
 
 @pytest.mark.parametrize("event", ["data_received", "buffer_updated", "get_buffer"])
-def test_fault_16_a_reading_callback_raises(loop, loop_name, certs, role, contexts, event):
-    new_tls_only(loop_name)
+def test_fault_16_a_reading_callback_raises(loop, certs, role, contexts, event):
     armed = []  # get_buffer may be called before there are data
 
     def fail_later(protocol):
@@ -266,9 +264,7 @@ def test_fault_16_a_reading_callback_raises(loop, loop_name, certs, role, contex
     run(loop, main)
 
 
-def test_fault_16_eof_received_raises(loop, loop_name, certs, role, contexts):
-    new_tls_only(loop_name)
-
+def test_fault_16_eof_received_raises(loop, certs, role, contexts):
     async def main():
         async with connected(certs, role, lambda: Recorder(eof_received=fail)) as (
             _,
@@ -295,9 +291,8 @@ def test_connection_lost_raises(loop, certs, role, contexts):
     run(loop, main)
 
 
-def test_fault_18_connection_made_raises(loop, loop_name, certs, role, contexts):
+def test_fault_18_connection_made_raises(loop, certs, role, contexts):
     """The connection is ended; whoever waits for it is not left waiting."""
-    new_tls_only(loop_name)
 
     async def main():
         client, server = certs.contexts()

@@ -294,11 +294,7 @@ def test_connect_accepted_socket_needs_a_context(loop):
 
 
 @pytest.mark.parametrize("name", ["ssl_handshake_timeout", "ssl_shutdown_timeout"])
-def test_timeouts_without_tls(loop, loop_name, name):
-    support.oracle_lacks(
-        loop_name, not support.has_keyword(asyncio.BaseEventLoop.create_server, name), f"no {name}"
-    )
-
+def test_timeouts_without_tls(loop, name):
     async def main():
         with pytest.raises(ValueError, match=f"{name} is only meaningful with ssl"):
             await loop.create_server(Refuser, LOCALHOST, 0, **{name: 1})

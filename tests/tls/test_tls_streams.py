@@ -8,7 +8,7 @@ import ssl
 import pytest
 import support
 from support import LOCALHOST, settle
-from tls_support import OLD_ASYNCIO, Peer, blocking, run, sockets
+from tls_support import Peer, blocking, run, sockets
 
 MB = 1 << 20
 
@@ -198,7 +198,7 @@ def test_drain_fails_when_the_connection_is_lost(loop, certs):
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_start_tls(loop, loop_name, certs, side):
+def test_start_tls(loop, certs, side):
     """StreamWriter.start_tls (Python 3.11): the pair goes on, now over TLS."""
     if support.PY < (3, 11):
         assert not hasattr(asyncio.StreamWriter, "start_tls")
@@ -299,8 +299,7 @@ def test_many(loop, certs):
     assert len(done) == 50
 
 
-def test_wait_closed_tells_of_the_time_limit(loop, loop_name, certs):
-    support.oracle_lacks(loop_name, OLD_ASYNCIO, "no ssl_shutdown_timeout")
+def test_wait_closed_tells_of_the_time_limit(loop, certs):
     client, server_context = certs.contexts()
 
     async def main():

@@ -16,15 +16,7 @@ import support
 import trustme
 from support import BufferedRecorder, Recorder
 
-# asyncio's TLS was rewritten for Python 3.11 (flow control, closing, TLS in TLS); uvolt has the new
-# behaviour on every Python.
-OLD_ASYNCIO = support.PY < (3, 11)
-OLD_WHY = "its TLS before 3.11 does this differently"
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-
-
-def new_tls_only(loop_name: str) -> None:
-    support.oracle_lacks(loop_name, OLD_ASYNCIO, OLD_WHY)
 
 
 class Certs:

@@ -1,0 +1,219 @@
+"""Where asyncio's TLS loses data, leaks or hangs, and uvolt's does not: no oracle here."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+import pytest
+import support
+from support import LOCALHOST, BufferedRecorder, Recorder, settle, until
+from tls_support import Buffered, Peer, Refuser, blocking, connected, end, only, run, sockets
+
+
+@pytest.fixture(autouse=True)
+def no_oracle(loop_name):
+    support.oracle_lacks(loop_name, True, "does this wrongly")
+
+
+@pytest.mark.parametrize("size", [1, 100, 4096, 100_000])
+def test_buffer_that_is_no_memoryview(loop, certs, role, size):
+    """get_buffer() may return a bytearray; asyncio fills slices of it, which are copies."""
+    data = bytes(range(256)) * 200
+
+    async def main():
+        async with connected(certs, role, lambda: BufferedRecorder(size)) as (_, protocol, peer):
+            await blocking(peer.send, data)
+            await until(lambda: len(protocol.data) >= len(data))
+            assert protocol.data == data
+
+    run(loop, main)
+
+
+@pytest.mark.parametrize("close_notify", [True, False])
+@pytest.mark.parametrize("size", [1, 100, 4096])
+def test_fault_50_small_buffers_get_all_of_it(loop, certs, role, size, close_notify):
+    """The end of the connection comes with data that do not fit the protocol's buffer at once."""
+    data = bytes(range(256)) * 150
+
+    async def main():
+        async with connected(certs, role, lambda: Buffered(size)) as (_, protocol, peer):
+            records = peer.seal(data)
+            if close_notify:
+                records += peer.close_notify()
+            await blocking(peer.sock.sendall, records)
+            peer.sock.shutdown(socket.SHUT_WR)
+            await protocol.gone()
+            assert protocol.data == data
+            assert protocol.lost is None
+
+    run(loop, main)
+
+
+def test_fault_17_empty_buffer(loop, certs, role, contexts):
+    """get_buffer() that returns an empty buffer: RuntimeError, as without TLS."""
+    armed = []
+
+    def nothing(protocol):
+        return bytearray() if armed else None
+
+    async def main():
+        make = lambda: BufferedRecorder(get_buffer=nothing)  # noqa: E731
+        async with connected(certs, role, make) as (_, protocol, peer):
+            armed.append(True)
+            await blocking(peer.send, b"x")
+            await protocol.gone()
+            assert isinstance(protocol.lost, RuntimeError)
+            assert "get_buffer() returned an empty buffer" in str(protocol.lost)
+        assert len(contexts) == 1
+
+    run(loop, main)
+
+
+def test_start_tls_while_writing_is_paused(loop, certs, role, contexts):
+    """uvloop #564 (an AssertionError there, one in the log on asyncio)."""
+    client, server = certs.contexts()
+    data = b"plain" * 1_000_000
+
+    async def main():
+        async with sockets() as (a, b):
+            transport, protocol = await loop.create_connection(Recorder, sock=a)
+            transport.write(data)
+            assert protocol.events == ["connection_made", "pause_writing"]
+            if role == "client":
+                peer = Peer(b, server, server_side=True)
+            else:
+                peer = Peer(b, client, server_side=False, server_hostname="localhost")
+
+            def work():
+                got = 0
+                while got < len(data):
+                    got += len(b.recv(min(1 << 16, len(data) - got)))
+                peer.handshake()
+                return got
+
+            kwargs = {"server_hostname": "localhost"} if role == "client" else {}
+            new, got = await asyncio.gather(
+                loop.start_tls(
+                    transport,
+                    protocol,
+                    client if role == "client" else server,
+                    server_side=role == "server",
+                    **kwargs,
+                ),
+                blocking(work),
+            )
+            assert got == len(data)
+            await until(lambda: protocol.count("resume_writing") == 1)
+            new.write(b"secret")
+            assert await blocking(peer.recv) == b"secret"
+            await end(new, protocol)
+        assert not contexts
+
+    run(loop, main)
+
+
+def test_fault_53_hello_in_the_stream_reader(loop, certs):
+    """A line of plain text and the ClientHello come in one read, as behind a proxy that speaks the
+    PROXY protocol: what the StreamReader has belongs to TLS (gh-142352, uvloop #707)."""
+    client, server = certs.contexts()
+
+    async def main():
+        async with sockets() as (a, b):
+            reader, writer = await asyncio.open_connection(sock=a)
+            peer = Peer(b, client, server_side=False, server_hostname="localhost")
+            with pytest.raises(ssl.SSLWantReadError):
+                peer.tls.do_handshake()
+            b.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + peer.pull())
+            assert (await reader.readline()).startswith(b"PROXY")
+            transport = writer.transport
+            new, _ = await asyncio.gather(
+                loop.start_tls(transport, transport.get_protocol(), server, server_side=True),
+                blocking(peer.handshake),
+            )
+            await blocking(peer.send, b"hello\n")
+            assert await reader.readline() == b"hello\n"
+            new.abort()
+            await settle()
+
+    run(loop, main)
+
+
+def test_start_tls_on_a_closed_transport(loop, certs, role):
+    """An error at once, and nothing left behind."""
+    client, server = certs.contexts()
+
+    async def main():
+        async with sockets() as (a, _):
+            transport, protocol = await loop.create_connection(Recorder, sock=a)
+            transport.close()
+            await protocol.gone()
+            with pytest.raises((RuntimeError, OSError, asyncio.TimeoutError)):
+                await loop.start_tls(
+                    transport,
+                    protocol,
+                    client if role == "client" else server,
+                    server_side=role == "server",
+                    ssl_handshake_timeout=0.2,
+                )
+            await settle()
+
+    run(loop, main)
+
+
+def test_factory_of_a_server_raises(loop, certs, contexts):
+    """The accepted connection is closed, and the server goes on."""
+
+    def serve():
+        raise ZeroDivisionError("factory")
+
+    async def main():
+        loop.set_debug(True)
+        server = await loop.create_server(serve, LOCALHOST, 0, ssl=certs.server())
+        with socket.create_connection(server.sockets[0].getsockname()) as sock:
+            sock.settimeout(10 * support.SLOW)
+            assert await blocking(sock.recv, 1) == b""
+        server.close()
+        await server.wait_closed()
+
+    run(loop, main)
+    assert [type(context["exception"]) for context in contexts] == [ZeroDivisionError]
+
+
+def test_good_records_before_a_bad_one_are_delivered(loop, certs, role, version):
+    async def main():
+        async with connected(certs, role, version=version) as (_, protocol, peer):
+            await blocking(
+                peer.sock.sendall, peer.seal(b"good") + b"\x17\x03\x03\0\x20" + b"g" * 32
+            )
+            await protocol.gone()
+            assert isinstance(protocol.lost, ssl.SSLError)
+            assert protocol.data == b"good"
+
+    run(loop, main)
+
+
+def test_a_refused_peer_is_told_why(loop, certs, version):
+    """A certificate that does not verify: the server gets TLS's alert, not just the end."""
+
+    async def main():
+        server = certs.server("other.test")
+        only(server, version)
+        async with sockets() as (a, b):
+            peer = Peer(b, server, server_side=True)
+
+            def serve():
+                with pytest.raises(ssl.SSLError) as info:
+                    peer.handshake()
+                    peer.recv()
+                return info.value.reason
+
+            task = asyncio.ensure_future(blocking(serve))
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await loop.create_connection(
+                    Refuser, sock=a, ssl=certs.client(), server_hostname="localhost"
+                )
+            assert "ALERT" in await task
+
+    run(loop, main)
