@@ -1,5 +1,6 @@
-"""create_connection(): names, addresses, happy eyeballs; with every keyword of Python 3.13 on all
-versions. Runs once per connection; the transport is C.
+"""create_connection(): names, addresses, happy eyeballs; create_unix_connection() and
+connect_accepted_socket(); with every keyword of Python 3.13 on all versions. Runs once per
+connection; the transport is C.
 
 Follows RFC 8305 (happy eyeballs) and asyncio's documentation of create_connection.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import os
 import socket
 import sys
 from asyncio import base_events
@@ -182,6 +184,83 @@ class ConnectMixin:
             logger.debug("%r connected to %s:%r: (%r, %r)", sock, host, port, transport, protocol)
         return transport, protocol
 
+    async def create_unix_connection(
+        self: Any,
+        protocol_factory: Any,
+        path: Any = None,
+        *,
+        ssl: Any = None,
+        sock: socket.socket | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[Any, Any]:
+        """Connect to a Unix socket: a path (str, bytes or path-like; abstract with a leading NUL),
+        or take the connected sock. Returns (transport, protocol).
+
+        Timeouts are in seconds. Raises ValueError for arguments that exclude each other, OSError
+        when there is no server; BlockingIOError when too many wait for it already.
+        """
+        if ssl and server_hostname is None:
+            raise ValueError("you have to pass server_hostname when using ssl")
+        check_ssl_arguments(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname)
+        if path is not None:
+            if sock is not None:
+                raise ValueError("path and sock can not be specified at the same time")
+            path = os.fspath(path)
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        elif sock is None:
+            raise ValueError("no path and sock were specified")
+        elif sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
+        try:
+            if path is not None:
+                sock.setblocking(False)
+                sock.connect(path)  # at once or not at all
+            transport, protocol = await self._begin_connection(
+                sock,
+                protocol_factory,
+                ssl,
+                server_hostname,
+                ssl_handshake_timeout,
+                ssl_shutdown_timeout,
+            )
+        except BaseException:
+            if path is not None:
+                sock.close()  # ours; harmless where a transport has it
+            raise
+        return transport, protocol
+
+    async def connect_accepted_socket(
+        self: Any,
+        protocol_factory: Any,
+        sock: socket.socket,
+        *,
+        ssl: Any = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[Any, Any]:
+        """A transport over a connection that was accepted elsewhere: the server side of TLS if ssl
+        is an SSLContext. Returns (transport, protocol). ValueError for wrong arguments.
+        """
+        if sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+        check_ssl_arguments(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        base_events._check_ssl_socket(sock)
+        transport, protocol = await self._begin_connection(
+            sock,
+            protocol_factory,
+            ssl,
+            "",
+            ssl_handshake_timeout,
+            ssl_shutdown_timeout,
+            server_side=True,
+        )
+        if self._debug:
+            sock = transport.get_extra_info("socket")
+            logger.debug("%r handled: (%r, %r)", sock, transport, protocol)
+        return transport, protocol
+
     async def _begin_connection(
         self: Any,
         sock: socket.socket,
@@ -190,6 +269,8 @@ class ConnectMixin:
         server_hostname: str | None,
         handshake: float | None,
         shutdown: float | None,
+        *,
+        server_side: bool = False,
     ) -> tuple[Any, Any]:
         """The protocol and the transport for a connected socket, once connection_made has run."""
         protocol = protocol_factory()
@@ -203,7 +284,7 @@ class ConnectMixin:
                 protocol,
                 None if isinstance(ssl, bool) else ssl,
                 waiter,
-                server_side=False,
+                server_side=server_side,
                 server_hostname=server_hostname,
                 **timeouts,
             )
