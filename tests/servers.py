@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -146,7 +147,9 @@ def process(
         while not ready():
             if child.poll() is not None or time.monotonic() > deadline:
                 state = "is not ready" if child.returncode is None else f"ended {child.returncode}"
-                raise RuntimeError(f"{words[0]} {state}:\n{log.read_text(errors='replace')}")
+                raise RuntimeError(
+                    f"{words[0]} {state}:\n{log.read_text(errors='replace')[-4000:]}"
+                )
             time.sleep(0.02)
         yield child
     finally:
@@ -157,6 +160,16 @@ def process(
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             raise
+
+
+def free_port() -> int:
+    """A port for a server that may take seconds to listen on it: none of those that the system
+    gives to connections and to listeners on port 0 meanwhile."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(min(first, 32768) // 2, first)
+        with contextlib.suppress(OSError), socket.create_server((support.LOCALHOST, port)):
+            return port
 
 
 def answers(port: int) -> bool:
@@ -195,7 +208,7 @@ def postgres(certificates: Certificates) -> Iterator[Server]:
         for file in (certificates.certificate, certificates.key):
             shutil.copy(file, path)
         give(path, user)
-        port = support.free_port()
+        port = free_port()
         settings = {
             "port": port,
             "listen_addresses": support.LOCALHOST,
@@ -222,7 +235,7 @@ def postgres(certificates: Certificates) -> Iterator[Server]:
 def redis(certificates: Certificates) -> Iterator[Server]:
     """Redis on a port, on one with TLS and on the Unix socket "redis.sock"."""
     with directory() as path:
-        port, tls_port = support.free_port(), support.free_port()
+        port, tls_port = free_port(), free_port()
         words = [
             program("redis-server", "redis-server"),
             *("--bind", support.LOCALHOST, "--port", str(port), "--tls-port", str(tls_port)),
@@ -243,7 +256,7 @@ def redis(certificates: Certificates) -> Iterator[Server]:
 def mosquitto(certificates: Certificates) -> Iterator[Server]:
     """An MQTT broker that lets anyone in, on a port and on one with TLS."""
     with directory() as path:
-        port, tls_port = support.free_port(), support.free_port()
+        port, tls_port = free_port(), free_port()
         (path / "conf").write_text(
             f"allow_anonymous true\nuser root\nlistener {port} {support.LOCALHOST}\n"
             f"listener {tls_port} {support.LOCALHOST}\n"
@@ -267,7 +280,7 @@ def rabbitmq(certificates: Certificates) -> Iterator[Server]:
     if (Path(place) / "rabbitmq-server").exists():  # Debian's wrapper changes the user
         server = f"{place}/rabbitmq-server"
     with directory() as path:
-        port, tls_port, epmd_port = (support.free_port() for _ in range(3))
+        port, tls_port, epmd_port = (free_port() for _ in range(3))
         (path / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = {support.LOCALHOST}:{port}\n"
             f"listeners.ssl.1 = {support.LOCALHOST}:{tls_port}\n"
@@ -282,7 +295,7 @@ def rabbitmq(certificates: Certificates) -> Iterator[Server]:
             "ERL_EPMD_PORT": str(epmd_port),
             "ERL_EPMD_ADDRESS": support.LOCALHOST,
             "RABBITMQ_NODENAME": "uvolt@localhost",
-            "RABBITMQ_DIST_PORT": str(support.free_port()),
+            "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_CONFIG_FILE": str(path / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(path / "plugins"),

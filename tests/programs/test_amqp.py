@@ -1,4 +1,4 @@
-"""aio-pika with RabbitMQ: confirms, acknowledgements, calls over queues, TLS, lost connections."""
+"""aio-pika with RabbitMQ: confirms, acknowledgements, calls over queues, TLS."""
 
 from __future__ import annotations
 
