@@ -3,6 +3,7 @@
 
 #include "core/handle.h"
 #include "core/loop.h"
+#include "core/sock.h"
 #include "net/listener.h"
 #include "net/pipe.h"
 #include "net/stream.h"
@@ -111,6 +112,7 @@ module_exec(PyObject *module)
         || uvolt_add_type(module, &st->loop_type, &loop_spec, NULL) < 0
         || uvolt_add_type(module, &st->handle_type, &handle_spec, NULL) < 0
         || uvolt_add_type(module, &st->timer_type, &timer_spec, (PyObject *)st->handle_type) < 0
+        || uvolt_add_type(module, &st->sockop_type, &sockop_spec, NULL) < 0
         || uvolt_add_type(module, &st->stream_type, &stream_spec, st->AioTransport) < 0
         || uvolt_add_type(module, &st->listener_type, &listener_spec, NULL) < 0
         || uvolt_add_type(module, &st->pipe_read_type, &pipe_read_spec, st->AioReadTransport) < 0
@@ -137,8 +139,10 @@ module_free(void *module)
 {
     core_state *st = uvolt_state_of(module);
     if (st != NULL) {
-        handle_free_pools(st);
         openssl_release(st);
+        pool_close(&st->handle_pool);
+        pool_close(&st->timer_pool);
+        pool_close(&st->sockop_pool);
         uvolt_state_clear(st);
     }
 }

@@ -47,6 +47,15 @@ host_is_numeric(PyObject *host)
     return inet_pton(AF_INET, buf, addr) == 1 || inet_pton(AF_INET6, buf, addr) == 1;
 }
 
+int
+loop_is_address(PyObject *host, int family)
+{
+    unsigned char addr[sizeof(struct in6_addr)];
+    Py_ssize_t len;
+    const char *text = text_of(host, &len);
+    return text != NULL && inet_pton(family, text, addr) == 1;
+}
+
 static int
 port_is_numeric(PyObject *port)
 {

@@ -1,11 +1,13 @@
-/* fdpoll.c - add_reader, add_writer and C watchers of descriptors that are not ours.
+/* fdpoll.c - the epoll set of descriptors that are not ours: of add_reader, of sock_*, of C watchers.
  *
  * They live in an epoll set of their own, which libuv watches as one descriptor. uv_poll_t would not do:
  * uv_poll_init() makes the descriptor non-blocking for everybody who shares it, registration happens only
  * at the next poll, and a descriptor that was closed by then makes libuv abort(). Here epoll_ctl runs at
  * once and its error goes to the caller.
- * Owns:    loop->epfd, loop->fds and the handles in it (strong).
- * Threads: the loop's. PYCALL: on_nested() through C watchers. */
+ * The read interest of a socket that sock_recv() waited for stays in the set between waits, as long as that
+ * socket object lives and no event comes that nobody waits for.
+ * Owns:    loop->epfd, loop->fds and the watchers in it (strong).
+ * Threads: the loop's. PYCALL: on_nested() through C watchers and futures. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -13,53 +15,51 @@
 
 #include "core/handle.h"
 #include "core/loop.h"
-#include "runtime/args.h"
+#include "core/sock.h"
 
 #define EVENTS_PER_POLL 256
+#define FUTILE_TRIES 8 /* reads in a row that found nothing, before some are not tried */
+#define LAST_SKIP 24   /* ... 16 of them, then one is */
+#define STALE_POLLS 2 /* polls in a row with an event of a closed descriptor before the set is made anew */
+
+static inline PyObject **
+slot_of(LoopObject *loop, int fd, int write)
+{
+    return write ? &loop->fds[fd].writer : &loop->fds[fd].reader;
+}
+
+static inline uint32_t
+bit_of(int write)
+{
+    return write ? EPOLLOUT : EPOLLIN;
+}
+
+static inline int
+is_sockop(LoopObject *loop, PyObject *watcher)
+{
+    return Py_TYPE(watcher) == loop->st->sockop_type;
+}
+
+/* A watcher that was replaced, removed, or whose descriptor is known to be closed. A handle is cancelled. A
+ * call of sock_* goes on waiting for ever, as on asyncio, but if its descriptor is gone it is told. */
+static void
+let_go(LoopObject *loop, PyObject *watcher, int closed)
+{
+    if (watcher == NULL) {
+        return;
+    }
+    if (!is_sockop(loop, watcher)) {
+        handle_cancel((HandleObject *)watcher);
+    }
+    else if (closed) {
+        sockop_wake(watcher);
+    }
+    Py_DECREF(watcher);
+}
 
 /* ---- the set ------------------------------------------------------------------------------- */
 
-static void
-queue_handle(LoopObject *loop, HandleObject *h)
-{
-    if (h != NULL && !handle_is_cancelled(h) && ring_push(&loop->due, h) == 0) {
-        Py_INCREF(h);
-    } /* no memory: the event is level-triggered and comes again */
-}
-
-static void
-dispatch(LoopObject *loop, int fd, uint32_t events)
-{
-    if ((size_t)fd >= loop->nfds) {
-        return;
-    }
-    fd_entry *entry = &loop->fds[fd];
-    if ((events & (entry->mask | EPOLLERR | EPOLLHUP)) == 0) {
-        return; /* of a descriptor that was closed by what this batch ran before */
-    }
-    if (entry->callback != NULL) {
-        entry->callback(loop, fd, events, entry->arg);
-        return;
-    }
-    if (events & ~(uint32_t)EPOLLOUT) {
-        queue_handle(loop, entry->reader);
-    }
-    if (events & ~(uint32_t)EPOLLIN) {
-        queue_handle(loop, entry->writer);
-    }
-}
-
-static void
-on_nested(uv_poll_t *handle, int Py_UNUSED(status), int Py_UNUSED(uv_events))
-{
-    LoopObject *loop = CONTAINER_OF(handle, LoopObject, nested);
-    struct epoll_event events[EVENTS_PER_POLL];
-    loop_enter(loop);
-    int n = epoll_wait(loop->epfd, events, EVENTS_PER_POLL, 0);
-    for (int i = 0; i < n && loop->raised == NULL; i++) {
-        dispatch(loop, events[i].data.fd, events[i].events);
-    }
-}
+static void on_nested(uv_poll_t *handle, int status, int uv_events);
 
 /* 0 or -errno. */
 static int
@@ -80,13 +80,6 @@ open_set(LoopObject *loop)
     loop->epfd = epfd;
     loop->st->c_uv_handles_opened++;
     return uv_poll_start(&loop->nested, UV_READABLE, on_nested);
-}
-
-static void
-on_nested_closed(uv_handle_t *handle)
-{
-    LoopObject *loop = CONTAINER_OF((uv_poll_t *)handle, LoopObject, nested);
-    loop->st->c_uv_handles_closed++;
 }
 
 /* Make room for `fd` in the table. 0 or -errno; it never grows for a number that is no descriptor. */
@@ -113,33 +106,50 @@ grow_for(LoopObject *loop, int fd)
     return 0;
 }
 
-/* The descriptor under this number is not the one that was watched: its handles are for nobody. */
-static COLD void
-drop_stale(LoopObject *loop, int fd)
+/* ---- what epoll knows ---------------------------------------------------------------------- */
+
+/* 0 or -errno. `gen` comes back with the events: those of an earlier user of the number are told apart. */
+static int
+tell_epoll(LoopObject *loop, int op, int fd, uint32_t mask, uint32_t gen)
 {
-    HandleObject *reader = loop->fds[fd].reader, *writer = loop->fds[fd].writer;
-    loop->fds[fd].reader = loop->fds[fd].writer = NULL;
-    loop->fds[fd].mask = 0;
-    if (reader != NULL) {
-        handle_cancel(reader);
-        Py_DECREF(reader);
+    struct epoll_event ev = {.events = mask, .data.u64 = (uint64_t)gen << 32 | (uint32_t)fd};
+    if (epoll_ctl(loop->epfd, op, fd, &ev) < 0) {
+        return -errno;
     }
-    if (writer != NULL) {
-        handle_cancel(writer);
-        Py_DECREF(writer);
-    }
+    loop->fds[fd].mask = mask;
+    loop->fds[fd].gen = gen;
+    return 0;
 }
 
-static void
+/* Stop watching some directions. 0, or -errno: the descriptor was closed, there is nothing to forget. */
+static int
 clear_mask(LoopObject *loop, int fd, uint32_t bits)
 {
     fd_entry *entry = &loop->fds[fd];
-    uint32_t mask = entry->mask & ~bits;
-    struct epoll_event ev = {.events = mask, .data.fd = fd};
-    if (entry->mask != mask && loop_own_process(loop) == 0) { /* an error means it was closed: nothing to forget */
-        epoll_ctl(loop->epfd, mask ? EPOLL_CTL_MOD : EPOLL_CTL_DEL, fd, &ev);
-        entry->mask = mask;
+    uint32_t mask = entry->mask & ~bits, gen = mask != 0 ? entry->gen : 0;
+    if (entry->mask == mask || loop_own_process(loop) < 0) {
+        return 0;
     }
+    int err = tell_epoll(loop, mask ? EPOLL_CTL_MOD : EPOLL_CTL_DEL, fd, mask, gen);
+    if (err < 0) {
+        entry->mask = mask;
+        entry->gen = gen;
+    }
+    return err;
+}
+
+/* The descriptor under this number is not the one that was watched: its watchers wait for nobody. */
+static COLD void
+drop_stale(LoopObject *loop, int fd)
+{
+    fd_entry *entry = &loop->fds[fd];
+    PyObject *reader = entry->reader, *writer = entry->writer;
+    entry->reader = entry->writer = NULL;
+    entry->mask = entry->gen = 0;
+    entry->drained = 0;
+    Py_CLEAR(entry->sock);
+    let_go(loop, reader, 1);
+    let_go(loop, writer, 1);
 }
 
 /* Tell epoll of one more direction. The kernel forgets a descriptor when it is closed, and its number
@@ -148,47 +158,299 @@ static int
 add_mask(LoopObject *loop, int fd, uint32_t bits)
 {
     uint32_t mask = loop->fds[fd].mask | bits;
-    struct epoll_event ev = {.events = mask, .data.fd = fd};
     int err = loop_own_process(loop);
     if (err < 0 || (loop->epfd < 0 && (err = open_set(loop)) < 0)) {
         return err;
     }
     if (loop->fds[fd].mask != 0) {
-        if (epoll_ctl(loop->epfd, EPOLL_CTL_MOD, fd, &ev) == 0) {
-            loop->fds[fd].mask = mask;
-            return 0;
-        }
-        if (errno != ENOENT) {
-            return -errno;
+        err = tell_epoll(loop, EPOLL_CTL_MOD, fd, mask, loop->fds[fd].gen);
+        if (err != -ENOENT) {
+            return err;
         }
         drop_stale(loop, fd);
-        ev.events = mask = bits;
+        mask = bits;
     }
-    if (epoll_ctl(loop->epfd, EPOLL_CTL_ADD, fd, &ev) < 0
-        && (errno != EEXIST || epoll_ctl(loop->epfd, EPOLL_CTL_MOD, fd, &ev) < 0)) {
-        return -errno;
+    if (++loop->generation == 0) {
+        loop->generation = 1; /* 0 is: not in the set */
     }
-    loop->fds[fd].mask = mask;
-    return 0;
+    uint32_t gen = loop->generation;
+    err = tell_epoll(loop, EPOLL_CTL_ADD, fd, mask, gen);
+    return err == -EEXIST ? tell_epoll(loop, EPOLL_CTL_MOD, fd, mask, gen) : err;
 }
 
-/* ---- C watchers and transports ------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------------- */
+
+/* Nobody waits for what epoll reports, level-triggered: it would report it again at once. */
+static COLD void
+drop_interest(LoopObject *loop, int fd, int write)
+{
+    if (!write) {
+        Py_CLEAR(loop->fds[fd].sock);
+        loop->fds[fd].drained = 0;
+    }
+    if (clear_mask(loop, fd, bit_of(write)) < 0) {
+        loop->stale_event = 1; /* the number was closed, a duplicate of the descriptor was not */
+    }
+}
+
+static void
+serve_sockop(LoopObject *loop, int fd, int write, PyObject *op)
+{
+    if (!sockop_ready(op)) {
+        return;
+    }
+    *slot_of(loop, fd, write) = NULL;
+    if (write) {
+        clear_mask(loop, fd, EPOLLOUT);
+    }
+    sockop_wake(op);
+    Py_DECREF(op);
+}
+
+static void
+serve(LoopObject *loop, int fd, int write)
+{
+    PyObject *watcher = *slot_of(loop, fd, write);
+    if (watcher == NULL) {
+        drop_interest(loop, fd, write);
+    }
+    else if (is_sockop(loop, watcher)) {
+        serve_sockop(loop, fd, write, watcher);
+    }
+    else if (UNLIKELY(handle_is_cancelled((HandleObject *)watcher))) {
+        *slot_of(loop, fd, write) = NULL;
+        drop_interest(loop, fd, write);
+        Py_DECREF(watcher);
+    }
+    else if (ring_push(&loop->due, watcher) == 0) {
+        Py_INCREF(watcher);
+    } /* no memory: the event is level-triggered and comes again */
+}
+
+static void
+dispatch(LoopObject *loop, const struct epoll_event *event)
+{
+    int fd = (int)(uint32_t)event->data.u64;
+    uint32_t gen = (uint32_t)(event->data.u64 >> 32), events = event->events;
+    if (UNLIKELY(loop->fds[fd].gen != gen)) { /* the table never shrinks */
+        loop->stale_event = 1;
+        return;
+    }
+    if (loop->fds[fd].callback != NULL) {
+        loop->fds[fd].callback(loop, fd, events, loop->fds[fd].arg);
+        return;
+    }
+    if (events & ~(uint32_t)EPOLLOUT) {
+        serve(loop, fd, 0);
+    }
+    if (events & ~(uint32_t)EPOLLIN && loop->fds[fd].gen == gen) {
+        serve(loop, fd, 1);
+    }
+}
+
+/* Tell a new set under the old number of all that is watched. 0 or -errno. */
+static int
+fill_new_set(LoopObject *loop)
+{
+    int epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (epfd < 0) {
+        return -errno;
+    }
+    int err = dup3(epfd, loop->epfd, O_CLOEXEC) < 0 ? -errno : 0;
+    close(epfd);
+    for (size_t fd = 0; err == 0 && fd < loop->nfds; fd++) {
+        fd_entry *entry = &loop->fds[fd];
+        if (entry->mask != 0 && tell_epoll(loop, EPOLL_CTL_ADD, (int)fd, entry->mask, entry->gen) < 0) {
+            entry->mask = entry->gen = 0; /* closed meanwhile */
+        }
+    }
+    return err;
+}
+
+/* A descriptor was closed while it was watched, and lives on as a duplicate, in a forked child maybe. Its
+ * events come for ever, and nobody can tell epoll to forget it: the key is the number that was closed. */
+static COLD void
+leave_stale_behind(LoopObject *loop)
+{
+    uv_poll_stop(&loop->nested);
+    if (fill_new_set(loop) == 0) { /* otherwise, without a descriptor to spare, again after the next poll */
+        loop->stale_polls = 0;
+    }
+    uv_poll_start(&loop->nested, UV_READABLE, on_nested);
+}
+
+static void
+on_nested(uv_poll_t *handle, int Py_UNUSED(status), int Py_UNUSED(uv_events))
+{
+    LoopObject *loop = CONTAINER_OF(handle, LoopObject, nested);
+    struct epoll_event events[EVENTS_PER_POLL];
+    loop_enter(loop);
+    loop->stale_event = 0;
+    int n = epoll_wait(loop->epfd, events, EVENTS_PER_POLL, 0);
+    for (int i = 0; i < n && loop->raised == NULL; i++) {
+        dispatch(loop, &events[i]);
+    }
+    if (LIKELY(!loop->stale_event)) { /* one alone is of a descriptor that this batch has closed */
+        loop->stale_polls = 0;
+    }
+    else if (++loop->stale_polls >= STALE_POLLS) {
+        leave_stale_behind(loop);
+    }
+}
+
+static void
+on_nested_closed(uv_handle_t *handle)
+{
+    LoopObject *loop = CONTAINER_OF((uv_poll_t *)handle, LoopObject, nested);
+    loop->st->c_uv_handles_closed++;
+}
+
+/* ---- watchers: Handles and calls of sock_* -------------------------------------------------- */
 
 /* Does a C watcher have this descriptor? One whose descriptor was closed is dropped: the number belongs
  * to somebody else now. */
 static int
-watcher_is_live(LoopObject *loop, int fd)
+has_c_watcher(LoopObject *loop, int fd)
 {
-    struct epoll_event ev = {.events = loop->fds[fd].mask, .data.fd = fd};
-    if (loop->fds[fd].callback == NULL) {
+    fd_entry *entry = &loop->fds[fd];
+    if (LIKELY(entry->callback == NULL)) {
         return 0;
     }
-    if (epoll_ctl(loop->epfd, EPOLL_CTL_MOD, fd, &ev) == 0) {
+    if (tell_epoll(loop, EPOLL_CTL_MOD, fd, entry->mask, entry->gen) == 0) {
         return 1;
     }
-    fdpoll_unwatch(loop, fd, loop->fds[fd].arg);
+    fdpoll_unwatch(loop, fd, entry->arg);
     return 0;
 }
+
+int
+fdpoll_set(LoopObject *loop, int fd, int write, PyObject *watcher)
+{
+    int err = grow_for(loop, fd);
+    if (err == 0 && has_c_watcher(loop, fd)) {
+        PyErr_Format(PyExc_RuntimeError, "File descriptor %d is used by a server or the loop itself", fd);
+        return -1;
+    }
+    if (err < 0 || (err = add_mask(loop, fd, bit_of(write))) < 0) {
+        uvolt_raise_uv(err);
+        return -1;
+    }
+    PyObject *old = *slot_of(loop, fd, write);
+    *slot_of(loop, fd, write) = Py_NewRef(watcher);
+    let_go(loop, old, 0);
+    return 0;
+}
+
+int
+fdpoll_unset(LoopObject *loop, int fd, int write)
+{
+    if (loop->closed || (size_t)fd >= loop->nfds) {
+        return 0;
+    }
+    PyObject *old = *slot_of(loop, fd, write);
+    if (old == NULL) {
+        return 0;
+    }
+    *slot_of(loop, fd, write) = NULL;
+    clear_mask(loop, fd, bit_of(write));
+    let_go(loop, old, 0);
+    return 1;
+}
+
+static int
+is_kept_for(LoopObject *loop, int fd, PyObject *sock)
+{
+    PyObject *owner = NULL;
+    if (loop->fds[fd].sock == NULL || PyWeakref_GetRef(loop->fds[fd].sock, &owner) <= 0) {
+        return 0;
+    }
+    Py_DECREF(owner);
+    return owner == sock;
+}
+
+int
+fdpoll_set_read(LoopObject *loop, int fd, PyObject *op, PyObject *sock)
+{
+    int known = (size_t)fd < loop->nfds && loop->fds[fd].mask & EPOLLIN && is_kept_for(loop, fd, sock)
+                && loop_own_process(loop) == 0;
+    if (LIKELY(known)) {
+        fd_entry *entry = &loop->fds[fd];
+        PyObject *old = entry->reader;
+        entry->reader = Py_NewRef(op);
+        entry->futile = entry->futile < LAST_SKIP ? entry->futile + 1 : FUTILE_TRIES - 1;
+        let_go(loop, old, 0);
+        return 0;
+    }
+    if ((size_t)fd < loop->nfds && loop->fds[fd].sock != NULL && loop->fds[fd].reader == NULL
+        && loop->fds[fd].writer == NULL) {
+        loop->fds[fd].mask = 0; /* another socket's: most likely closed, and forgotten by epoll */
+    }
+    PyObject *ref = PyWeakref_NewRef(sock, NULL);
+    if (ref == NULL || fdpoll_set(loop, fd, 0, op) < 0) {
+        Py_XDECREF(ref);
+        return -1;
+    }
+    Py_XSETREF(loop->fds[fd].sock, ref);
+    loop->fds[fd].is_stream = (char)sock_is_stream(loop->st, sock);
+    loop->fds[fd].drained = loop->fds[fd].futile = 0;
+    return 0;
+}
+
+void
+fdpoll_forget(LoopObject *loop, int fd, int write, PyObject *op)
+{
+    if ((size_t)fd >= loop->nfds || *slot_of(loop, fd, write) != op) {
+        return;
+    }
+    *slot_of(loop, fd, write) = NULL;
+    if (write) {
+        clear_mask(loop, fd, EPOLLOUT);
+    }
+    Py_DECREF(op);
+}
+
+void
+fdpoll_note_read(LoopObject *loop, int fd, PyObject *sock, int woken, int is_short)
+{
+    if ((size_t)fd >= loop->nfds) {
+        return;
+    }
+    fd_entry *entry = &loop->fds[fd];
+    if (!woken) {
+        entry->futile = 0;
+    }
+    else if (is_short && entry->is_stream && is_kept_for(loop, fd, sock)) {
+        entry->drained = 1;
+    }
+}
+
+int
+fdpoll_is_futile(LoopObject *loop, int fd, PyObject *sock)
+{
+    if ((size_t)fd >= loop->nfds || !loop->fds[fd].drained) {
+        return 0;
+    }
+    fd_entry *entry = &loop->fds[fd];
+    entry->drained = 0;
+    return entry->futile >= FUTILE_TRIES && entry->reader == NULL && entry->mask & EPOLLIN
+           && is_kept_for(loop, fd, sock);
+}
+
+/* Somebody else takes the descriptor over. */
+static void
+end_keeping(LoopObject *loop, int fd)
+{
+    fd_entry *entry = &loop->fds[fd];
+    if (entry->sock != NULL) {
+        Py_CLEAR(entry->sock);
+        entry->drained = 0;
+        if (entry->reader == NULL) {
+            clear_mask(loop, fd, EPOLLIN);
+        }
+    }
+}
+
+/* ---- C watchers and transports ------------------------------------------------------------- */
 
 int
 fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keeper)
@@ -197,7 +459,7 @@ fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keep
     if (err < 0) {
         return err;
     }
-    if (watcher_is_live(loop, fd)) {
+    if (has_c_watcher(loop, fd)) {
         return -EEXIST;
     }
     drop_stale(loop, fd); /* handles of a descriptor that was closed: the number is ours now */
@@ -224,13 +486,6 @@ fdpoll_unwatch(LoopObject *loop, int fd, void *arg)
     }
 }
 
-static int
-raise_in_use(PyObject *fd, PyObject *transport)
-{
-    PyErr_Format(PyExc_RuntimeError, "File descriptor %R is used by transport %R", fd, transport);
-    return -1;
-}
-
 int
 fdpoll_claim(LoopObject *loop, int fd, PyObject *transport)
 {
@@ -239,6 +494,7 @@ fdpoll_claim(LoopObject *loop, int fd, PyObject *transport)
         uvolt_raise_uv(err);
         return -1;
     }
+    end_keeping(loop, fd);
     loop->fds[fd].transport = transport;
     return 0;
 }
@@ -251,310 +507,27 @@ fdpoll_release(LoopObject *loop, int fd, PyObject *transport)
     }
 }
 
-/* ---- Python's side ------------------------------------------------------------------------- */
+/* ---- fork and the end ---------------------------------------------------------------------- */
 
-/* Is the descriptor free of transports? `fileobj` is what the caller was given. */
-int
-fdpoll_check_free(LoopObject *self, int fd, PyObject *fileobj)
-{
-    if ((size_t)fd < self->nfds && self->fds[fd].transport != NULL) {
-        PyObject *transport = Py_NewRef(self->fds[fd].transport);
-        PyObject *r = PyObject_CallMethod(transport, "is_closing", NULL);
-        int busy = r == NULL ? -1 : PyObject_IsTrue(r) == 0;
-        Py_XDECREF(r);
-        if (busy > 0) {
-            busy = raise_in_use(fileobj, transport);
-        }
-        Py_DECREF(transport);
-        return busy;
-    }
-    /* transports of asyncio's own Python code register themselves here */
-    Py_ssize_t others = self->transports == NULL ? 0 : PyObject_Size(self->transports);
-    if (others < 0) {
-        return -1;
-    }
-    if (others > 0) {
-        PyObject *r = PyObject_CallMethod(self->st->support, "check_fd_free", "OiO",
-                                          self->transports, fd, fileobj);
-        Py_XDECREF(r);
-        return r == NULL ? -1 : 0;
-    }
-    return 0;
-}
-
-PyObject *
-fdpoll_ensure_free(PyObject *op, PyObject *fileobj)
-{
-    int fd = uvolt_args_fd(fileobj);
-    if (fd < 0 || fdpoll_check_free((LoopObject *)op, fd, fileobj) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-/* Add or replace the handle for one direction. New reference to the handle. */
-static PyObject *
-add(LoopObject *self, int fd, int write, PyObject *const *args, Py_ssize_t nargs)
-{
-    int err = grow_for(self, fd);
-    if (err < 0) {
-        return uvolt_raise_uv(err);
-    }
-    HandleObject *h = handle_new(self, args[0], args + 1, nargs - 1, NULL);
-    if (h == NULL) {
-        return NULL;
-    }
-    if (watcher_is_live(self, fd)) {
-        Py_DECREF(h);
-        return PyErr_Format(PyExc_RuntimeError,
-                            "File descriptor %d is used by a server or the loop itself", fd);
-    }
-    err = add_mask(self, fd, write ? EPOLLOUT : EPOLLIN);
-    if (err < 0) {
-        Py_DECREF(h);
-        return uvolt_raise_uv(err);
-    }
-    HandleObject **slot = write ? &self->fds[fd].writer : &self->fds[fd].reader;
-    HandleObject *old = *slot;
-    *slot = (HandleObject *)Py_NewRef((PyObject *)h);
-    if (old != NULL) {
-        handle_cancel(old);
-        Py_DECREF(old);
-    }
-    return (PyObject *)h;
-}
-
-/* 1 if there was a handle, 0 if not. */
-static int
-discard(LoopObject *self, int fd, int write)
-{
-    if (self->closed || (size_t)fd >= self->nfds) {
-        return 0;
-    }
-    fd_entry *entry = &self->fds[fd];
-    HandleObject **slot = write ? &entry->writer : &entry->reader;
-    HandleObject *old = *slot;
-    if (old == NULL) {
-        return 0;
-    }
-    *slot = NULL;
-    clear_mask(self, fd, write ? EPOLLOUT : EPOLLIN);
-    handle_cancel(old);
-    Py_DECREF(old);
-    return 1;
-}
-
-static int
-add_arguments(LoopObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (nargs < 2) {
-        PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%s'", method,
-                     nargs == 0 ? "fd" : "callback");
-        return -1;
-    }
-    int fd = uvolt_args_fd(args[0]); /* first: fileno() may do anything */
-    return fd < 0 || loop_check_closed(self) < 0 ? -1 : fd;
-}
-
-static PyObject *
-add_public(PyObject *op, const char *method, int write, PyObject *const *args, Py_ssize_t nargs)
-{
-    LoopObject *self = (LoopObject *)op;
-    int fd = add_arguments(self, method, args, nargs);
-    if (fd < 0 || fdpoll_check_free(self, fd, args[0]) < 0 || loop_check_closed(self) < 0) {
-        return NULL;
-    }
-    PyObject *h = add(self, fd, write, args + 1, nargs - 1);
-    if (h == NULL) {
-        return NULL;
-    }
-    Py_DECREF(h);
-    Py_RETURN_NONE;
-}
-
-PyObject *
-fdpoll_add_reader(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
-{
-    return add_public(op, "add_reader", 0, args, nargs);
-}
-
-PyObject *
-fdpoll_add_writer(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
-{
-    return add_public(op, "add_writer", 1, args, nargs);
-}
-
-PyObject *
-fdpoll_add_reader_raw(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
-{
-    int fd = add_arguments((LoopObject *)op, "_add_reader", args, nargs);
-    return fd < 0 ? NULL : add((LoopObject *)op, fd, 0, args + 1, nargs - 1);
-}
-
-PyObject *
-fdpoll_add_writer_raw(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
-{
-    int fd = add_arguments((LoopObject *)op, "_add_writer", args, nargs);
-    return fd < 0 ? NULL : add((LoopObject *)op, fd, 1, args + 1, nargs - 1);
-}
-
-static PyObject *
-remove_handle(PyObject *op, PyObject *fileobj, int write, int public)
-{
-    LoopObject *self = (LoopObject *)op;
-    int fd = uvolt_args_fd(fileobj);
-    if (fd < 0 || (public && fdpoll_check_free(self, fd, fileobj) < 0)) {
-        return NULL;
-    }
-    return PyBool_FromLong(discard(self, fd, write));
-}
-
-PyObject *
-fdpoll_remove_reader(PyObject *op, PyObject *fileobj)
-{
-    return remove_handle(op, fileobj, 0, 1);
-}
-
-PyObject *
-fdpoll_remove_writer(PyObject *op, PyObject *fileobj)
-{
-    return remove_handle(op, fileobj, 1, 1);
-}
-
-PyObject *
-fdpoll_remove_reader_raw(PyObject *op, PyObject *fileobj)
-{
-    return remove_handle(op, fileobj, 0, 0);
-}
-
-PyObject *
-fdpoll_remove_writer_raw(PyObject *op, PyObject *fileobj)
-{
-    return remove_handle(op, fileobj, 1, 0);
-}
-
-/* _watched(fd) -> (reader, writer): the handles, or None. */
-PyObject *
-fdpoll_watched(PyObject *op, PyObject *fileobj)
-{
-    LoopObject *self = (LoopObject *)op;
-    int fd = uvolt_args_fd(fileobj);
-    if (fd < 0) {
-        return NULL;
-    }
-    fd_entry none = {0}, *entry = (size_t)fd < self->nfds ? &self->fds[fd] : &none;
-    return PyTuple_Pack(2, entry->reader != NULL ? (PyObject *)entry->reader : Py_None,
-                        entry->writer != NULL ? (PyObject *)entry->writer : Py_None);
-}
-
-/* _watched_fds() -> list of descriptors that have a reader or a writer. */
-PyObject *
-fdpoll_watched_fds(PyObject *op, PyObject *Py_UNUSED(unused))
-{
-    LoopObject *self = (LoopObject *)op;
-    PyObject *list = PyList_New(0);
-    for (size_t fd = 0; list != NULL && fd < self->nfds; fd++) {
-        if (self->fds[fd].reader != NULL || self->fds[fd].writer != NULL) {
-            PyObject *number = PyLong_FromSize_t(fd);
-            if (number == NULL || PyList_Append(list, number) < 0) {
-                Py_CLEAR(list);
-            }
-            Py_XDECREF(number);
-        }
-    }
-    return list;
-}
-
-/* ---- the signal pipe ----------------------------------------------------------------------- */
-
-/* A byte arrived from signal.set_wakeup_fd: run Python's own handlers (their exceptions leave the
- * loop, as on asyncio), then the loop's. PYCALL. */
-static void
-on_signal_bytes(LoopObject *loop, int fd, uint32_t Py_UNUSED(events), void *Py_UNUSED(arg))
-{
-    char buf[512];
-    ssize_t n = read(fd, buf, sizeof(buf));
-    if (PyErr_CheckSignals() < 0) {
-        Py_XSETREF(loop->raised, PyErr_GetRaisedException());
-        uv_stop(&loop->uv);
-    }
-    if (n > 0) {
-        PyObject *saved = PyErr_GetRaisedException();
-        PyObject *r = PyObject_CallMethod((PyObject *)loop, "_signals_arrived", "y#", buf,
-                                          (Py_ssize_t)n);
-        if (r == NULL) {
-            loop_error(loop, "Error while handling a signal", NULL, NULL);
-        }
-        Py_XDECREF(r);
-        Py_XDECREF(saved);
-    }
-}
-
-PyObject *
-fdpoll_watch_signals(PyObject *op, PyObject *fd_object)
-{
-    int fd = uvolt_args_fd(fd_object);
-    if (fd < 0 || loop_check_closed((LoopObject *)op) < 0) {
-        return NULL;
-    }
-    int err = fdpoll_watch((LoopObject *)op, fd, on_signal_bytes, NULL, NULL);
-    if (err < 0) {
-        return uvolt_raise_uv(err);
-    }
-    Py_RETURN_NONE;
-}
-
-PyObject *
-fdpoll_unwatch_signals(PyObject *op, PyObject *fd_object)
-{
-    int fd = uvolt_args_fd(fd_object);
-    if (fd < 0) {
-        return NULL;
-    }
-    fdpoll_unwatch((LoopObject *)op, fd, NULL);
-    Py_RETURN_NONE;
-}
-
-/* ---- fork ---------------------------------------------------------------------------------- */
-
-/* A new set under the old number, for libuv to go on with. */
 int
 fdpoll_after_fork(LoopObject *loop)
 {
-    if (loop->epfd < 0) {
-        return 0;
-    }
-    int epfd = epoll_create1(EPOLL_CLOEXEC);
-    if (epfd < 0) {
-        return -errno;
-    }
-    int err = dup3(epfd, loop->epfd, O_CLOEXEC) < 0 ? -errno : 0;
-    close(epfd);
-    for (size_t fd = 0; err == 0 && fd < loop->nfds; fd++) {
-        struct epoll_event ev = {.events = loop->fds[fd].mask, .data.fd = (int)fd};
-        if (ev.events != 0 && epoll_ctl(loop->epfd, EPOLL_CTL_ADD, (int)fd, &ev) < 0) {
-            loop->fds[fd].mask = 0; /* closed meanwhile */
-        }
-    }
-    return err;
+    return loop->epfd < 0 ? 0 : fill_new_set(loop);
 }
-
-/* ---- the end ------------------------------------------------------------------------------- */
 
 void
 fdpoll_close(LoopObject *loop)
 {
     for (size_t fd = 0; fd < loop->nfds; fd++) {
         fd_entry *entry = &loop->fds[fd];
-        HandleObject *reader = entry->reader, *writer = entry->writer;
-        PyObject *keeper = entry->keeper;
-        entry->reader = entry->writer = NULL;
-        entry->keeper = NULL;
+        PyObject *held[] = {entry->reader, entry->writer, entry->keeper, entry->sock};
+        entry->reader = entry->writer = entry->keeper = entry->sock = NULL;
         entry->callback = NULL;
-        entry->mask = 0;
-        Py_XDECREF(reader);
-        Py_XDECREF(writer);
-        Py_XDECREF(keeper);
+        entry->mask = entry->gen = 0;
+        entry->drained = 0;
+        for (size_t i = 0; i < Py_ARRAY_LENGTH(held); i++) {
+            Py_XDECREF(held[i]);
+        }
     }
     if (loop->epfd >= 0) {
         uv_close((uv_handle_t *)&loop->nested, on_nested_closed);
@@ -570,6 +543,7 @@ fdpoll_traverse(LoopObject *loop, visitproc visit, void *arg)
         Py_VISIT(loop->fds[fd].reader);
         Py_VISIT(loop->fds[fd].writer);
         Py_VISIT(loop->fds[fd].keeper);
+        Py_VISIT(loop->fds[fd].sock);
     }
     return 0;
 }

@@ -9,47 +9,7 @@
 
 #include "core/clock.h"
 
-/* ---- creation and the pools ---------------------------------------------------------------- */
-
-static void *
-pool_take(void **pool, Py_ssize_t *count, PyTypeObject *type)
-{
-    HandleObject *h = *pool;
-    if (h == NULL) {
-        return NULL;
-    }
-    *pool = h->callback;
-    --*count;
-    return PyObject_Init((PyObject *)h, type);
-}
-
-static void
-pool_give(void **pool, Py_ssize_t *count, HandleObject *h)
-{
-    if (*count >= UVOLT_POOL_MAX) {
-        PyObject_GC_Del(h);
-        return;
-    }
-    h->callback = *pool;
-    *pool = h;
-    ++*count;
-}
-
-/* Before the types go: freeing an object looks at its type. */
-void
-handle_free_pools(core_state *st)
-{
-    HandleObject *h;
-    while ((h = st->handle_pool) != NULL) {
-        st->handle_pool = h->callback;
-        PyObject_GC_Del(h);
-    }
-    while ((h = st->timer_pool) != NULL) {
-        st->timer_pool = h->callback;
-        PyObject_GC_Del(h);
-    }
-    st->handle_pooled = st->timer_pooled = PY_SSIZE_T_MAX; /* nothing is parked any more */
-}
+/* ---- creation ------------------------------------------------------------------------------ */
 
 /* Everything but the object itself. 0, or -1 with the members in a state that dealloc accepts. */
 static inline int
@@ -111,12 +71,9 @@ handle_new(LoopObject *loop, PyObject *callback, PyObject *const *args, Py_ssize
            PyObject *context)
 {
     core_state *st = loop->st;
-    HandleObject *h = pool_take(&st->handle_pool, &st->handle_pooled, st->handle_type);
+    HandleObject *h = pool_new(&st->handle_pool, st->handle_type);
     if (UNLIKELY(h == NULL)) {
-        h = PyObject_GC_New(HandleObject, st->handle_type);
-        if (h == NULL) {
-            return NULL;
-        }
+        return NULL;
     }
     int rc = handle_fill(h, loop, callback, args, nargs, context);
     if (UNLIKELY(handle_finish(h, rc) < 0)) {
@@ -131,12 +88,9 @@ timer_new(LoopObject *loop, double when, PyObject *callback, PyObject *const *ar
           Py_ssize_t nargs, PyObject *context)
 {
     core_state *st = loop->st;
-    TimerObject *t = pool_take(&st->timer_pool, &st->timer_pooled, st->timer_type);
+    TimerObject *t = pool_new(&st->timer_pool, st->timer_type);
     if (UNLIKELY(t == NULL)) {
-        t = PyObject_GC_New(TimerObject, st->timer_type);
-        if (t == NULL) {
-            return NULL;
-        }
+        return NULL;
     }
     int rc = handle_fill(&t->handle, loop, callback, args, nargs, context);
     t->handle.flags |= HANDLE_TIMER;
@@ -208,12 +162,7 @@ handle_free(HandleObject *self)
         Py_CLEAR(self->repr);
     }
     st->c_handles_alive--;
-    if (self->flags & HANDLE_TIMER) {
-        pool_give(&st->timer_pool, &st->timer_pooled, self);
-    }
-    else {
-        pool_give(&st->handle_pool, &st->handle_pooled, self);
-    }
+    pool_give(self->flags & HANDLE_TIMER ? &st->timer_pool : &st->handle_pool, op);
     Py_DECREF(loop); /* last but one: it keeps the module state */
     Py_DECREF(type);
 }

@@ -53,7 +53,4 @@ handle_is_cancelled(const HandleObject *h)
     return (h->flags & HANDLE_CANCELLED) != 0;
 }
 
-/* Frees the parked handles of a module that goes away. */
-void handle_free_pools(core_state *st);
-
 #endif

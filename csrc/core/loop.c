@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/handle.h"
+#include "core/sock.h"
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
@@ -128,6 +129,7 @@ loop_close_handles(LoopObject *self)
         loop_owned *owned = CONTAINER_OF(n, loop_owned, node);
         owned->close(owned);
     }
+    Py_CLEAR(self->future_kwargs); /* a closed loop is no cycle */
     fdpoll_close(self);
     uv_walk(&self->uv, close_internal, self);
     self->will_block = 0;
@@ -160,8 +162,8 @@ loop_close(PyObject *op, PyObject *Py_UNUSED(unused))
 #define LOOP_MEMBERS(X)                                                                            \
     X(thread_id) X(exception_handler) X(default_executor) X(asyncgens) X(asyncgens_shutdown)       \
     X(executor_shutdown) X(origin_enabled) X(origin_depth) X(task_factory) X(old_agen_hooks)       \
-    X(current_handle) X(transports) X(signal_handlers) X(ssock) X(csock) X(unix_server_sockets)    \
-    X(internal_fds) X(raised)
+    X(current_handle) X(transports) X(transports_seen) X(transports_data) X(signal_handlers) X(ssock) X(csock) X(unix_server_sockets)    \
+    X(internal_fds) X(raised) X(future_kwargs)
 
 static int
 loop_traverse(PyObject *op, visitproc visit, void *arg)
@@ -222,6 +224,7 @@ loop_dealloc(PyObject *op)
     free(self->recv_buffer);
     free(self->plain_buffer);
     free(self->send_buffer);
+    loop_unmap_fork_mark(self);
     type->tp_free(op);
     Py_XDECREF(module);
     Py_DECREF(type);
@@ -338,33 +341,57 @@ static PyMethodDef loop_methods[] = {
      "is_closed($self, /)\n--\n\nTrue once close() was called."},
     {"get_debug", loop_get_debug, METH_NOARGS,
      "get_debug($self, /)\n--\n\nTrue in debug mode."},
-    {"add_reader", FAST(fdpoll_add_reader), METH_FASTCALL,
+    {"add_reader", FAST(fdwatch_add_reader), METH_FASTCALL,
      "add_reader($self, fd, callback, /, *args)\n--\n\n"
      "Call callback(*args) whenever fd (int, or an object with fileno()) can be read."},
-    {"add_writer", FAST(fdpoll_add_writer), METH_FASTCALL,
+    {"add_writer", FAST(fdwatch_add_writer), METH_FASTCALL,
      "add_writer($self, fd, callback, /, *args)\n--\n\n"
      "Call callback(*args) whenever fd (int, or an object with fileno()) can be written."},
-    {"remove_reader", fdpoll_remove_reader, METH_O,
+    {"remove_reader", fdwatch_remove_reader, METH_O,
      "remove_reader($self, fd, /)\n--\n\nTrue if there was a reader of fd."},
-    {"remove_writer", fdpoll_remove_writer, METH_O,
+    {"remove_writer", fdwatch_remove_writer, METH_O,
      "remove_writer($self, fd, /)\n--\n\nTrue if there was a writer of fd."},
-    {"_add_reader", FAST(fdpoll_add_reader_raw), METH_FASTCALL,
+    {"sock_recv", FAST(sock_recv), METH_FASTCALL | METH_KEYWORDS,
+     "sock_recv($self, sock, n)\n--\n\n"
+     "At most n bytes from a non-blocking socket, once there are any; b'' at its end. A coroutine."},
+    {"sock_recv_into", FAST(sock_recv_into), METH_FASTCALL | METH_KEYWORDS,
+     "sock_recv_into($self, sock, buf)\n--\n\n"
+     "Receive into a writable buffer; how many bytes. A coroutine."},
+    {"sock_recvfrom", FAST(sock_recvfrom), METH_FASTCALL | METH_KEYWORDS,
+     "sock_recvfrom($self, sock, bufsize)\n--\n\n"
+     "A datagram of at most bufsize bytes and where it came from. A coroutine."},
+    {"sock_recvfrom_into", FAST(sock_recvfrom_into), METH_FASTCALL | METH_KEYWORDS,
+     "sock_recvfrom_into($self, sock, buf, nbytes=0)\n--\n\n"
+     "A datagram into a writable buffer; how many bytes, and where it came from. A coroutine."},
+    {"sock_sendall", FAST(sock_sendall), METH_FASTCALL | METH_KEYWORDS,
+     "sock_sendall($self, sock, data)\n--\n\n"
+     "Send all of data, waiting for room where there is none. A coroutine."},
+    {"sock_sendto", FAST(sock_sendto), METH_FASTCALL | METH_KEYWORDS,
+     "sock_sendto($self, sock, data, address)\n--\n\n"
+     "Send a datagram to address; how many bytes. A coroutine."},
+    {"sock_accept", FAST(sock_accept), METH_FASTCALL | METH_KEYWORDS,
+     "sock_accept($self, sock)\n--\n\n"
+     "A connection to a listening socket: a new socket and the peer's address. A coroutine."},
+    {"sock_connect", FAST(sock_connect), METH_FASTCALL | METH_KEYWORDS,
+     "sock_connect($self, sock, address)\n--\n\n"
+     "Connect to address, looking up its host if that is a name. A coroutine."},
+    {"_add_reader", FAST(fdwatch_add_reader_raw), METH_FASTCALL,
      "_add_reader($self, fd, callback, /, *args)\n--\n\nadd_reader() unchecked; the Handle."},
-    {"_add_writer", FAST(fdpoll_add_writer_raw), METH_FASTCALL,
+    {"_add_writer", FAST(fdwatch_add_writer_raw), METH_FASTCALL,
      "_add_writer($self, fd, callback, /, *args)\n--\n\nadd_writer() unchecked; the Handle."},
-    {"_remove_reader", fdpoll_remove_reader_raw, METH_O,
+    {"_remove_reader", fdwatch_remove_reader_raw, METH_O,
      "_remove_reader($self, fd, /)\n--\n\nremove_reader() unchecked."},
-    {"_remove_writer", fdpoll_remove_writer_raw, METH_O,
+    {"_remove_writer", fdwatch_remove_writer_raw, METH_O,
      "_remove_writer($self, fd, /)\n--\n\nremove_writer() unchecked."},
-    {"_ensure_fd_no_transport", fdpoll_ensure_free, METH_O,
+    {"_ensure_fd_no_transport", fdwatch_ensure_free, METH_O,
      "_ensure_fd_no_transport($self, fd, /)\n--\n\nRuntimeError if a transport uses fd."},
-    {"_watched", fdpoll_watched, METH_O,
+    {"_watched", fdwatch_watched, METH_O,
      "_watched($self, fd, /)\n--\n\n(reader, writer) handles of fd."},
-    {"_watched_fds", fdpoll_watched_fds, METH_NOARGS,
+    {"_watched_fds", fdwatch_watched_fds, METH_NOARGS,
      "_watched_fds($self, /)\n--\n\nThe descriptors that have a reader or a writer."},
-    {"_watch_signals", fdpoll_watch_signals, METH_O,
+    {"_watch_signals", fdwatch_watch_signals, METH_O,
      "_watch_signals($self, fd, /)\n--\n\nRead signal numbers from fd."},
-    {"_unwatch_signals", fdpoll_unwatch_signals, METH_O,
+    {"_unwatch_signals", fdwatch_unwatch_signals, METH_O,
      "_unwatch_signals($self, fd, /)\n--\n\nStop reading signal numbers from fd."},
     {"_is_numeric", FAST(loop_is_numeric), METH_FASTCALL,
      "_is_numeric($self, host, port, /)\n--\n\n"

@@ -28,13 +28,18 @@ typedef struct HandleObject HandleObject;
 typedef void (*fd_callback)(LoopObject *loop, int fd, uint32_t events, void *arg);
 
 typedef struct fd_entry {
-    HandleObject *reader; /* strong, or NULL */
-    HandleObject *writer; /* strong, or NULL */
+    PyObject *reader;     /* strong: a Handle, a SockOp, or NULL */
+    PyObject *writer;     /* strong, the same */
     fd_callback callback; /* C watcher instead of reader/writer */
     void *arg;            /* raw: what `callback` gets, usually `keeper` */
     PyObject *keeper;     /* strong: keeps `arg` alive while it is watched, or NULL */
     PyObject *transport;  /* borrowed: the transport that uses this fd, kept by the uv handle */
+    PyObject *sock;       /* strong: weak reference to the socket whose read interest is kept, or NULL */
     uint32_t mask;        /* what epoll was told */
+    uint32_t gen;         /* which registration this is; 0 if epoll does not have it */
+    char is_stream;       /* `sock` is a stream: a short read has emptied it */
+    char drained;         /* ... which it was by the last read, after an event: epoll tells of more */
+    uint8_t futile;       /* reads in a row that had to wait */
 } fd_entry;
 
 /* Anything with uv handles that must be closed with the loop. The loop owns it while it is linked. */
@@ -68,7 +73,11 @@ struct LoopObject {
     list_node touched;      /* loop_owned, to be checked before the next poll */
     fd_entry *fds;
     size_t nfds;
+    uint32_t generation;    /* of the registration made last */
+    unsigned stale_polls;   /* in a row, that gave an event of a descriptor we do not know */
+    char stale_event;       /* this one did */
     pid_t pid;              /* of the process whose epoll sets these are */
+    volatile char *fork_mark; /* raw, a page of its own: 0 after a fork; NULL where the kernel has no such thing */
     int epfd;               /* nested epoll set of add_reader and friends, -1 until needed */
     size_t since_poll;      /* callbacks run since the last poll */
     unsigned empty_polls;   /* polls in a row that found nothing while work was ready */
@@ -99,6 +108,9 @@ struct LoopObject {
     PyObject *old_agen_hooks;
     PyObject *current_handle;
     PyObject *transports;
+    PyObject *transports_seen; /* the one whose dict this is: */
+    PyObject *transports_data;
+    PyObject *future_kwargs;   /* {"loop": this}, while it is open */
     PyObject *signal_handlers;
     PyObject *ssock;
     PyObject *csock;
@@ -122,6 +134,7 @@ void loop_wake(LoopObject *loop); /* any thread, GIL held */
 /* A forked child shares its parent's epoll sets: what it changes there, the parent loses. Gives the child
  * its own ones. 0 or a negative uv code. */
 int loop_own_process(LoopObject *loop);
+void loop_unmap_fork_mark(LoopObject *loop);
 
 /* Takes the exception that is set: the ones that must leave the loop are kept for run(), others
  * go to the exception handler under `message`. PYCALL. */
@@ -167,28 +180,48 @@ PyObject *loop_get_task_factory(PyObject *self, PyObject *unused);
 /* 0 or -errno. `keeper` is kept alive until fdpoll_unwatch(). */
 int fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keeper);
 void fdpoll_unwatch(LoopObject *loop, int fd, void *arg); /* no effect if others watch it now */
-int fdpoll_check_free(LoopObject *loop, int fd, PyObject *fileobj); /* RuntimeError if in use */
+
+/* Watch one direction by a Handle or a SockOp (a new reference is taken), in place of what did before. 0, or
+ * -1 with an exception. */
+int fdpoll_set(LoopObject *loop, int fd, int write, PyObject *watcher);
+int fdpoll_unset(LoopObject *loop, int fd, int write); /* 1 if there was a watcher */
+
+/* A SockOp waits until `sock`, whose descriptor is fd, can be read: costs no system call if it is not the first
+ * time. fdpoll_forget() ends its wait, if it still is the one that waits. */
+int fdpoll_set_read(LoopObject *loop, int fd, PyObject *op, PyObject *sock);
+void fdpoll_forget(LoopObject *loop, int fd, int write, PyObject *op);
+
+/* A read has got something: at once or woken by an event, and less than it asked for or not. From that follows
+ * whether it is futile to try the next one before epoll has an event; asked once before it. */
+void fdpoll_note_read(LoopObject *loop, int fd, PyObject *sock, int woken, int is_short);
+int fdpoll_is_futile(LoopObject *loop, int fd, PyObject *sock);
+
 int fdpoll_claim(LoopObject *loop, int fd, PyObject *transport); /* 0, or -1 with an exception */
 void fdpoll_release(LoopObject *loop, int fd, PyObject *transport);
 int fdpoll_after_fork(LoopObject *loop); /* 0 or -errno */
 void fdpoll_close(LoopObject *loop);
 int fdpoll_traverse(LoopObject *loop, visitproc visit, void *arg);
-PyObject *fdpoll_add_reader(PyObject *, PyObject *const *, Py_ssize_t);
-PyObject *fdpoll_add_writer(PyObject *, PyObject *const *, Py_ssize_t);
-PyObject *fdpoll_add_reader_raw(PyObject *, PyObject *const *, Py_ssize_t);
-PyObject *fdpoll_add_writer_raw(PyObject *, PyObject *const *, Py_ssize_t);
-PyObject *fdpoll_remove_reader(PyObject *, PyObject *);
-PyObject *fdpoll_remove_writer(PyObject *, PyObject *);
-PyObject *fdpoll_remove_reader_raw(PyObject *, PyObject *);
-PyObject *fdpoll_remove_writer_raw(PyObject *, PyObject *);
-PyObject *fdpoll_ensure_free(PyObject *, PyObject *);
-PyObject *fdpoll_watched(PyObject *, PyObject *);
-PyObject *fdpoll_watched_fds(PyObject *, PyObject *);
-PyObject *fdpoll_watch_signals(PyObject *, PyObject *);
-PyObject *fdpoll_unwatch_signals(PyObject *, PyObject *);
+
+/* fdwatch.c --------------------------------------------------------------------------------- */
+/* RuntimeError if a transport uses it. `fileobj` is what the caller was given, NULL for the number. */
+int fdwatch_check_free(LoopObject *loop, int fd, PyObject *fileobj);
+PyObject *fdwatch_add_reader(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *fdwatch_add_writer(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *fdwatch_add_reader_raw(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *fdwatch_add_writer_raw(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *fdwatch_remove_reader(PyObject *, PyObject *);
+PyObject *fdwatch_remove_writer(PyObject *, PyObject *);
+PyObject *fdwatch_remove_reader_raw(PyObject *, PyObject *);
+PyObject *fdwatch_remove_writer_raw(PyObject *, PyObject *);
+PyObject *fdwatch_ensure_free(PyObject *, PyObject *);
+PyObject *fdwatch_watched(PyObject *, PyObject *);
+PyObject *fdwatch_watched_fds(PyObject *, PyObject *);
+PyObject *fdwatch_watch_signals(PyObject *, PyObject *);
+PyObject *fdwatch_unwatch_signals(PyObject *, PyObject *);
 
 /* dns.c ------------------------------------------------------------------------------------- */
 PyObject *loop_is_numeric(PyObject *, PyObject *const *, Py_ssize_t);
+int loop_is_address(PyObject *host, int family); /* is it an address of AF_INET or AF_INET6, as written? */
 
 /* Owned things ------------------------------------------------------------------------------ */
 static inline void

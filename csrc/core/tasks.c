@@ -3,13 +3,25 @@
  * for exactly these types. */
 #include "core/loop.h"
 
+/* Future(loop=self), by a dict of keywords that is made once: a vectorcall would make one each time. */
 PyObject *
 loop_create_future(PyObject *op, PyObject *Py_UNUSED(unused))
 {
-    core_state *st = ((LoopObject *)op)->st;
-    PyObject *args[2] = {NULL, op};
-    return PyObject_Vectorcall(st->Future, args + 1, 0 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                               st->kw_loop);
+    LoopObject *self = (LoopObject *)op;
+    core_state *st = self->st;
+    if (UNLIKELY(self->closed)) {
+        PyObject *args[2] = {NULL, op};
+        return PyObject_Vectorcall(st->Future, args + 1, 0 | PY_VECTORCALL_ARGUMENTS_OFFSET, st->kw_loop);
+    }
+    if (UNLIKELY(self->future_kwargs == NULL)) {
+        PyObject *kwargs = PyDict_New();
+        if (kwargs == NULL || PyDict_SetItem(kwargs, st->n_loop, op) < 0) {
+            Py_XDECREF(kwargs);
+            return NULL;
+        }
+        self->future_kwargs = kwargs;
+    }
+    return PyObject_Call(st->Future, st->no_args, self->future_kwargs);
 }
 
 /* The keywords of create_task as a dict without `name` (moved to *name, borrowed, NULL if None) and

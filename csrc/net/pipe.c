@@ -22,7 +22,7 @@ pipe_watch(PipeObject *p, int write)
     }
     PyObject *args[] = {p->fileno, method};
     PyObject *loop = (PyObject *)p->loop;
-    PyObject *h = write ? fdpoll_add_writer_raw(loop, args, 2) : fdpoll_add_reader_raw(loop, args, 2);
+    PyObject *h = write ? fdwatch_add_writer_raw(loop, args, 2) : fdwatch_add_reader_raw(loop, args, 2);
     Py_DECREF(method);
     Py_XDECREF(h);
     return h == NULL ? -1 : 0;
@@ -33,8 +33,8 @@ pipe_unwatch(PipeObject *p, int write)
 {
     PyObject *saved = PyErr_GetRaisedException();
     PyObject *loop = (PyObject *)p->loop;
-    PyObject *r = write ? fdpoll_remove_writer_raw(loop, p->fileno)
-                        : fdpoll_remove_reader_raw(loop, p->fileno);
+    PyObject *r = write ? fdwatch_remove_writer_raw(loop, p->fileno)
+                        : fdwatch_remove_reader_raw(loop, p->fileno);
     Py_XDECREF(r); /* an int that fileno() gave: it cannot fail */
     PyErr_SetRaisedException(saved);
 }

@@ -353,7 +353,7 @@ stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     }
     LoopObject *loop = (LoopObject *)args[0];
     int fd = uvolt_args_fd(args[1]);
-    if (fd < 0 || loop_check_closed(loop) < 0 || fdpoll_check_free(loop, fd, args[1]) < 0) {
+    if (fd < 0 || loop_check_closed(loop) < 0 || fdwatch_check_free(loop, fd, args[1]) < 0) {
         return NULL;
     }
     int type;

@@ -213,7 +213,7 @@ udp_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     struct sockaddr_storage name;
     socklen_t name_len = sizeof(name);
     int fd = uvolt_args_fd(args[1]);
-    if (fd < 0 || loop_check_closed(loop) < 0 || fdpoll_check_free(loop, fd, args[1]) < 0) {
+    if (fd < 0 || loop_check_closed(loop) < 0 || fdwatch_check_free(loop, fd, args[1]) < 0) {
         return NULL;
     }
     if (getsockname(fd, (struct sockaddr *)&name, &name_len) < 0) {

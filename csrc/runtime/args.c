@@ -66,6 +66,20 @@ take_keyword(core_state *st, const char *method, const char *const *names, Py_ss
     return 0;
 }
 
+/* Is this tuple of one name ("context",)? asyncio of 3.10 and 3.11 uses one whose string is not interned. */
+static inline int
+is_context(core_state *st, PyObject *kwnames)
+{
+    if (LIKELY(PyTuple_GET_ITEM(kwnames, 0) == st->n_context || kwnames == st->kw_seen)) {
+        return 1;
+    }
+    if (PyUnicode_Compare(PyTuple_GET_ITEM(kwnames, 0), st->n_context) != 0) {
+        return 0;
+    }
+    Py_XSETREF(st->kw_seen, Py_NewRef(kwnames));
+    return 1;
+}
+
 int
 uvolt_args_call(core_state *st, const char *method, const char *const *names, Py_ssize_t nreq,
                 PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, call_args *out)
@@ -77,7 +91,7 @@ uvolt_args_call(core_state *st, const char *method, const char *const *names, Py
         return 0;
     }
     Py_ssize_t nkw = kwnames != NULL ? PyTuple_GET_SIZE(kwnames) : 0;
-    if (LIKELY(nkw == 1 && nargs >= nreq && PyTuple_GET_ITEM(kwnames, 0) == st->n_context)) {
+    if (LIKELY(nkw == 1 && nargs >= nreq && is_context(st, kwnames))) {
         return set_context(method, args[nargs], out); /* how tasks and futures call */
     }
     memset(out->named, 0, sizeof(out->named));

@@ -14,6 +14,28 @@ import_from(const char *module, const char *attr)
     return r;
 }
 
+/* By way of a socket that has no descriptor: public functions tell the C function of a bound method only. */
+static int
+find_fileno(core_state *st)
+{
+    PyTypeObject *type = (PyTypeObject *)st->RawSocket;
+    PyObject *sock = type->tp_new(type, st->no_args, NULL);
+    if (sock == NULL) {
+        return -1;
+    }
+    st->any_fileno = PyObject_GetAttrString(sock, "fileno");
+    Py_DECREF(sock);
+    if (st->any_fileno == NULL) {
+        return -1;
+    }
+    if (!PyCFunction_Check(st->any_fileno) || PyCFunction_GetFlags(st->any_fileno) != METH_NOARGS) {
+        PyErr_SetString(PyExc_ImportError, "socket.socket is not CPython's");
+        return -1;
+    }
+    st->sock_fileno = PyCFunction_GetFunction(st->any_fileno);
+    return 0;
+}
+
 int
 uvolt_state_init(core_state *st)
 {
@@ -30,13 +52,17 @@ uvolt_state_init(core_state *st)
     UVOLT_IMPORTS(X)
 #undef X
     if ((st->kw_context = PyTuple_Pack(1, st->n_context)) == NULL
-        || (st->kw_loop = PyTuple_Pack(1, st->n_loop)) == NULL
+        || (st->kw_loop = PyTuple_Pack(1, st->n_loop)) == NULL || (st->no_args = PyTuple_New(0)) == NULL
         || (st->stock_feed = PyObject_GetAttr(st->StreamReader, st->n_feed_data)) == NULL
         || (st->stock_receive = PyObject_GetAttr(st->StreamReaderProtocol, st->n_data_received))
-               == NULL) {
+               == NULL
+        || (st->sock_gettimeout = PyObject_GetAttrString(st->RawSocket, "gettimeout")) == NULL
+        || (st->sock_family = PyObject_GetAttrString(st->RawSocket, "family")) == NULL
+        || (st->sock_type = PyObject_GetAttrString(st->RawSocket, "type")) == NULL
+        || (st->sock_proto = PyObject_GetAttrString(st->RawSocket, "proto")) == NULL) {
         return -1;
     }
-    return 0;
+    return find_fileno(st);
 }
 
 int
@@ -45,6 +71,7 @@ uvolt_state_traverse(core_state *st, visitproc visit, void *arg)
     Py_VISIT(st->loop_type);
     Py_VISIT(st->handle_type);
     Py_VISIT(st->timer_type);
+    Py_VISIT(st->sockop_type);
     Py_VISIT(st->stream_type);
     Py_VISIT(st->listener_type);
     Py_VISIT(st->pipe_read_type);
@@ -56,6 +83,11 @@ uvolt_state_traverse(core_state *st, visitproc visit, void *arg)
 #undef X
     Py_VISIT(st->stock_feed);
     Py_VISIT(st->stock_receive);
+    Py_VISIT(st->any_fileno);
+    Py_VISIT(st->sock_gettimeout);
+    Py_VISIT(st->sock_family);
+    Py_VISIT(st->sock_type);
+    Py_VISIT(st->sock_proto);
     return 0;
 }
 
@@ -65,6 +97,7 @@ uvolt_state_clear(core_state *st)
     Py_CLEAR(st->loop_type);
     Py_CLEAR(st->handle_type);
     Py_CLEAR(st->timer_type);
+    Py_CLEAR(st->sockop_type);
     Py_CLEAR(st->stream_type);
     Py_CLEAR(st->listener_type);
     Py_CLEAR(st->pipe_read_type);
@@ -79,8 +112,15 @@ uvolt_state_clear(core_state *st)
 #undef X
     Py_CLEAR(st->kw_context);
     Py_CLEAR(st->kw_loop);
+    Py_CLEAR(st->kw_seen);
+    Py_CLEAR(st->no_args);
     Py_CLEAR(st->stock_feed);
     Py_CLEAR(st->stock_receive);
+    Py_CLEAR(st->any_fileno);
+    Py_CLEAR(st->sock_gettimeout);
+    Py_CLEAR(st->sock_family);
+    Py_CLEAR(st->sock_type);
+    Py_CLEAR(st->sock_proto);
 }
 
 int

@@ -7,6 +7,7 @@
 
 #include "base/compat.h"
 #include "base/compiler.h"
+#include "runtime/pool.h"
 
 /* Interned strings, as members of core_state named n_<text>. */
 #define UVOLT_NAMES(X)                                                                             \
@@ -15,7 +16,7 @@
     X(set_result) X(set_name) X(detach) X(_io_refs) X(_attach) X(_detach) X(_buffer) X(_eof)       \
     X(_waiter) X(_limit) X(_stream_reader_wr) X(feed_data) X(Task) X(coro) X(socket)               \
     X(sockname) X(peername) X(datagram_received) X(error_received) X(sendto) X(do_handshake)       \
-    X(unwrap)
+    X(unwrap) X(data) X(done) X(connect) X(setblocking)
 
 /* What C needs from asyncio and from our own Python side (uvolt._support). Strong references. */
 #define UVOLT_IMPORTS(X)                                                                           \
@@ -32,6 +33,9 @@
     X(SSLCertVerificationError, "uvolt._tls", "CertificateError")                                  \
     X(TLSAgain, "uvolt._tls", "AGAIN")                                                             \
     X(tls_support, "uvolt._tls", NULL)                                                             \
+    X(AioLoop, "asyncio.selector_events", "BaseSelectorEventLoop")                                 \
+    X(Socket, "socket", "socket")                                                                  \
+    X(RawSocket, "_socket", "socket")                                                              \
     X(support, "uvolt._support", NULL)                                                             \
     X(tasks, "asyncio.tasks", NULL)
 
@@ -49,6 +53,7 @@ typedef struct core_state {
     PyTypeObject *loop_type;
     PyTypeObject *handle_type;
     PyTypeObject *timer_type;
+    PyTypeObject *sockop_type;
     PyTypeObject *stream_type;
     PyTypeObject *listener_type;
     PyTypeObject *pipe_read_type;
@@ -63,17 +68,24 @@ typedef struct core_state {
 #undef X
     PyObject *kw_context;    /* ("context",): the keyword names of call_soon */
     PyObject *kw_loop;       /* ("loop",) */
+    PyObject *kw_seen;       /* the ("context",) that was seen last, of somebody else's making; or NULL */
+    PyObject *no_args;       /* () */
     PyObject *stock_feed;    /* the original StreamReader.feed_data */
     PyObject *stock_receive; /* the original StreamReaderProtocol.data_received */
+    PyObject *any_fileno;      /* the method fileno() of some socket, and its C function, which takes a socket */
+    PyCFunction sock_fileno;   /* and NULL: a third of the instructions of calling the method */
+    PyObject *sock_gettimeout; /* a method and members of _socket.socket, unbound */
+    PyObject *sock_family;
+    PyObject *sock_type;
+    PyObject *sock_proto;
 #define X(name) Py_ssize_t c_##name;
     UVOLT_COUNTERS(X)
 #undef X
     struct openssl_api *openssl; /* raw: tls/openssl.c makes it at first use and frees it */
     const char *openssl_why;     /* raw, a literal: why there is none */
-    void *handle_pool;       /* parked HandleObjects, linked; raw memory */
-    Py_ssize_t handle_pooled;
-    void *timer_pool;
-    Py_ssize_t timer_pooled;
+    pool handle_pool;
+    pool timer_pool;
+    pool sockop_pool;
 } core_state;
 
 /* module.c owns the definition of the module. */

@@ -48,6 +48,7 @@ VISIT_ONLY = {
     ("pipe", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("udp", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("tls", "loop"): "kept until dealloc, methods of a cleared transport need it",
+    ("sockop", "loop"): "kept until dealloc, it has the state",
     ("loop", "module"): "kept until dealloc, it owns the state",
 }
 CLEAR_ONLY = {
@@ -55,6 +56,8 @@ CLEAR_ONLY = {
     ("uvolt_state", "n_##name"): "interned strings, in no cycle",
     ("uvolt_state", "kw_context"): "a tuple of strings, in no cycle",
     ("uvolt_state", "kw_loop"): "a tuple of strings, in no cycle",
+    ("uvolt_state", "kw_seen"): "a tuple of strings, in no cycle",
+    ("uvolt_state", "no_args"): "an empty tuple",
 }
 
 

@@ -1,0 +1,65 @@
+/* sock.h - a call of sock_recv() and its kin: what the method returns, and its steps. */
+#ifndef UVOLT_CORE_SOCK_H
+#define UVOLT_CORE_SOCK_H
+
+#include "core/loop.h"
+
+typedef struct SockOp SockOp;
+
+/* What one method does. */
+typedef struct sockop_kind {
+    const char *name; /* of the method */
+    int write;        /* waits until the socket can be written, not read */
+    /* The system call. A new reference; or NULL with an exception; or NULL and op->blocked set: not now. PYCALL. */
+    PyObject *(*attempt)(SockOp *op);
+    /* An event came: is it time to wake the caller? NULL: always. */
+    int (*ready)(SockOp *op);
+} sockop_kind;
+
+enum { SOCKOP_CREATED, SOCKOP_RUNNING, SOCKOP_WAITING, SOCKOP_OVER };
+
+struct SockOp {
+    PyObject_HEAD
+    LoopObject *loop; /* strong */
+    const sockop_kind *kind;
+    PyObject *sock;   /* strong; this and what follows are NULL once it is over */
+    PyObject *arg;    /* strong: how many bytes, the buffer, or the data */
+    PyObject *extra;  /* strong: the other argument, or NULL */
+    PyObject *future; /* strong: what the caller waits for */
+    PyObject *wait;   /* strong: its iterator */
+    PyObject *weakrefs;
+    Py_buffer view;   /* of `arg`; held if view.obj is not NULL */
+    Py_ssize_t sent;  /* bytes */
+    int fd;           /* of the last try */
+    int err;          /* errno of a try between two steps, 0 if none */
+    char state;
+    char blocked;
+    char watching;    /* fdpoll may have it under `fd` */
+    char woken;       /* the try that comes now follows an event */
+};
+
+extern PyType_Spec sockop_spec;
+
+/* New references to the arguments are taken; `arg` and `extra` may be NULL. Runs nothing yet. */
+PyObject *sockop_new(LoopObject *loop, const sockop_kind *kind, PyObject *sock, PyObject *arg,
+                     PyObject *extra);
+
+/* For fdpoll, which holds `op` meanwhile. PYCALL, no exception comes out. */
+int sockop_ready(PyObject *op);
+void sockop_wake(PyObject *op);
+
+/* sock.c: what the steps ask of the socket object. */
+int sock_find_fd(SockOp *op);    /* its descriptor now, or -1, in op->fd; -1 with an exception */
+int sock_check_mode(SockOp *op); /* debug mode: -1 with ValueError if it blocks */
+int sock_is_stream(core_state *st, PyObject *sock);
+
+PyObject *sock_recv(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *sock_recv_into(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *sock_recvfrom(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *sock_recvfrom_into(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *sock_sendall(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *sock_sendto(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *sock_accept(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *sock_connect(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+
+#endif
