@@ -72,6 +72,7 @@ bio_read(BIO *bio, char *buf, int len)
     }
     e->api->BIO_clear_flags(bio, OPENSSL_BIO_ALL_RETRY);
     if (e->in_len == 0) {
+        e->starved = 1;
         e->api->BIO_set_flags(bio, OPENSSL_BIO_RETRY_READ);
         return -1;
     }
@@ -260,17 +261,19 @@ engine_unwrap(tls_engine *e)
 
 /* ---- errors -------------------------------------------------------------------------------- */
 
-/* What SSL_read or SSL_write returned for, when it was not success. */
+/* Why SSL_read or SSL_write returned `result`, which was not success. What others have left in OpenSSL's error
+ * queue would mislead SSL_get_error(), and clearing it before each call costs 800 instructions; so our own BIO says
+ * whether it was asked for more, and only a real error looks at the queue, at its newest entry. */
 static COLD Py_ssize_t
 explain(tls_engine *e, int result)
 {
-    int error = e->api->SSL_get_error(e->ssl, result);
-    if (error == OPENSSL_ERROR_WANT_READ || error == OPENSSL_ERROR_WANT_WRITE) {
+    if (e->starved) {
         return ENGINE_AGAIN;
     }
-    if (error == OPENSSL_ERROR_ZERO_RETURN) {
+    if (e->api->SSL_get_shutdown(e->ssl) & OPENSSL_RECEIVED_SHUTDOWN) {
         return ENGINE_EOF;
     }
+    int error = e->api->SSL_get_error(e->ssl, result);
     if (e->no_memory) {
         e->no_memory = 0;
         PyErr_NoMemory();
@@ -390,7 +393,7 @@ read_direct(tls_engine *e, char *buf, size_t room)
 {
     tls_engine *outer = driven;
     driven = e;
-    e->api->ERR_clear_error();
+    e->starved = 0;
     int n = e->api->SSL_read(e->ssl, buf, room > INT_MAX ? INT_MAX : (int)room);
     driven = outer;
     return LIKELY(n > 0) ? n : explain(e, n);
@@ -399,8 +402,11 @@ read_direct(tls_engine *e, char *buf, size_t room)
 Py_ssize_t
 engine_read(tls_engine *e, char *buf, size_t room)
 {
-    if (e->ended) {
+    if (UNLIKELY(e->ended)) {
         return ENGINE_EOF;
+    }
+    if (e->api != NULL && e->in_len == 0 && !e->api->SSL_has_pending(e->ssl)) {
+        return ENGINE_AGAIN; /* as SSL_read() would say, at more cost */
     }
     Py_ssize_t n = e->api != NULL ? read_direct(e, buf, room) : read_object(e, buf, room);
     e->ended = n == ENGINE_EOF;
@@ -417,7 +423,7 @@ engine_write(tls_engine *e, const char *base, size_t len)
     }
     tls_engine *outer = driven;
     driven = e;
-    e->api->ERR_clear_error();
+    e->starved = 0;
     int n = e->api->SSL_write(e->ssl, base, len > INT_MAX ? INT_MAX : (int)len);
     driven = outer;
     return LIKELY(n > 0) ? n : explain(e, n);

@@ -17,11 +17,7 @@ typedef struct bio_method_st BIO_METHOD;
 
 /* Constants of OpenSSL's stable interface (1.1.1 to 3.x). */
 enum {
-    OPENSSL_ERROR_SSL = 1,
-    OPENSSL_ERROR_WANT_READ = 2,
-    OPENSSL_ERROR_WANT_WRITE = 3,
-    OPENSSL_ERROR_SYSCALL = 5,
-    OPENSSL_ERROR_ZERO_RETURN = 6,
+    OPENSSL_RECEIVED_SHUTDOWN = 2,
     OPENSSL_CTRL_MODE = 33,
     OPENSSL_MODE_RELEASE_BUFFERS = 0x10,
     OPENSSL_BIO_CTRL_PENDING = 10,
@@ -37,6 +33,7 @@ enum {
     X(SSL_write, int, (SSL *, const void *, int))                                                  \
     X(SSL_has_pending, int, (const SSL *))                                                         \
     X(SSL_get_error, int, (const SSL *, int))                                                      \
+    X(SSL_get_shutdown, int, (const SSL *))                                                        \
     X(SSL_get_SSL_CTX, SSL_CTX *, (const SSL *))                                                   \
     X(SSL_get_ex_data, void *, (const SSL *, int))                                                 \
     X(SSL_get_rbio, BIO *, (const SSL *))                                                          \
