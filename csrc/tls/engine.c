@@ -72,7 +72,6 @@ bio_read(BIO *bio, char *buf, int len)
     }
     e->api->BIO_clear_flags(bio, OPENSSL_BIO_ALL_RETRY);
     if (e->in_len == 0) {
-        e->starved = 1;
         e->api->BIO_set_flags(bio, OPENSSL_BIO_RETRY_READ);
         return -1;
     }
@@ -261,19 +260,27 @@ engine_unwrap(tls_engine *e)
 
 /* ---- errors -------------------------------------------------------------------------------- */
 
-/* Why SSL_read or SSL_write returned `result`, which was not success. What others have left in OpenSSL's error
- * queue would mislead SSL_get_error(), and clearing it before each call costs 800 instructions; so our own BIO says
- * whether it was asked for more, and only a real error looks at the queue, at its newest entry. */
+/* What others have left in OpenSSL's error queue would mislead SSL_get_error(). To look is cheap, to clear an empty
+ * one costs 800 instructions. */
+static inline void
+begin(tls_engine *e)
+{
+    if (UNLIKELY(e->api->ERR_peek_error() != 0)) {
+        e->api->ERR_clear_error();
+    }
+}
+
+/* Why SSL_read or SSL_write returned `result`, which was not success. */
 static COLD Py_ssize_t
 explain(tls_engine *e, int result)
 {
-    if (e->starved) {
+    int error = e->api->SSL_get_error(e->ssl, result);
+    if (error == OPENSSL_ERROR_WANT_READ || error == OPENSSL_ERROR_WANT_WRITE) {
         return ENGINE_AGAIN;
     }
-    if (e->api->SSL_get_shutdown(e->ssl) & OPENSSL_RECEIVED_SHUTDOWN) {
+    if (error == OPENSSL_ERROR_ZERO_RETURN) {
         return ENGINE_EOF;
     }
-    int error = e->api->SSL_get_error(e->ssl, result);
     if (e->no_memory) {
         e->no_memory = 0;
         PyErr_NoMemory();
@@ -393,7 +400,7 @@ read_direct(tls_engine *e, char *buf, size_t room)
 {
     tls_engine *outer = driven;
     driven = e;
-    e->starved = 0;
+    begin(e);
     int n = e->api->SSL_read(e->ssl, buf, room > INT_MAX ? INT_MAX : (int)room);
     driven = outer;
     return LIKELY(n > 0) ? n : explain(e, n);
@@ -423,7 +430,7 @@ engine_write(tls_engine *e, const char *base, size_t len)
     }
     tls_engine *outer = driven;
     driven = e;
-    e->starved = 0;
+    begin(e);
     int n = e->api->SSL_write(e->ssl, base, len > INT_MAX ? INT_MAX : (int)len);
     driven = outer;
     return LIKELY(n > 0) ? n : explain(e, n);

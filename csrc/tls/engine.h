@@ -22,7 +22,6 @@ typedef struct tls_engine {
     size_t in_len;
     char *out;              /* raw: ciphertext to be sent; borrowed from the loop, or NULL */
     size_t out_len, out_room;
-    char starved;           /* OpenSSL asked for bytes that were not there */
     char ended;             /* close_notify of the peer was read */
     char no_memory;         /* the BIO could not grow `out` */
     PyObject *incoming;     /* strong: ssl.MemoryBIO, or NULL in the direct way */

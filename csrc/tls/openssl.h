@@ -17,7 +17,9 @@ typedef struct bio_method_st BIO_METHOD;
 
 /* Constants of OpenSSL's stable interface (1.1.1 to 3.x). */
 enum {
-    OPENSSL_RECEIVED_SHUTDOWN = 2,
+    OPENSSL_ERROR_WANT_READ = 2,
+    OPENSSL_ERROR_WANT_WRITE = 3,
+    OPENSSL_ERROR_ZERO_RETURN = 6,
     OPENSSL_CTRL_MODE = 33,
     OPENSSL_MODE_RELEASE_BUFFERS = 0x10,
     OPENSSL_BIO_CTRL_PENDING = 10,
@@ -33,7 +35,6 @@ enum {
     X(SSL_write, int, (SSL *, const void *, int))                                                  \
     X(SSL_has_pending, int, (const SSL *))                                                         \
     X(SSL_get_error, int, (const SSL *, int))                                                      \
-    X(SSL_get_shutdown, int, (const SSL *))                                                        \
     X(SSL_get_SSL_CTX, SSL_CTX *, (const SSL *))                                                   \
     X(SSL_get_ex_data, void *, (const SSL *, int))                                                 \
     X(SSL_get_rbio, BIO *, (const SSL *))                                                          \
@@ -52,6 +53,7 @@ enum {
     X(BIO_set_flags, void, (BIO *, int))                                                           \
     X(BIO_clear_flags, void, (BIO *, int))                                                         \
     X(ERR_clear_error, void, (void))                                                               \
+    X(ERR_peek_error, unsigned long, (void))                                                       \
     X(ERR_peek_last_error, unsigned long, (void))                                                  \
     X(ERR_reason_error_string, const char *, (unsigned long))                                      \
     X(ERR_lib_error_string, const char *, (unsigned long))                                         \

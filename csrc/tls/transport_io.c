@@ -24,6 +24,9 @@ tls_unsent(TlsObject *t)
         PyErr_Clear();
         n = 0;
     }
+    if (t->stream != NULL) { /* encrypted and not yet sent: the program's bytes all the same */
+        n += (Py_ssize_t)stream_pending(t->stream);
+    }
     return (size_t)n + t->backlog_bytes;
 }
 
@@ -248,7 +251,9 @@ tls_writelines(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
 PyObject *
 tls_pause_writing(PyObject *op, PyObject *Py_UNUSED(unused))
 {
-    ((TlsObject *)op)->writing_paused = 1;
+    TlsObject *t = (TlsObject *)op;
+    t->writing_paused = 1;
+    control_writing(t);
     Py_RETURN_NONE;
 }
 
@@ -257,6 +262,9 @@ tls_resume_writing(PyObject *op, PyObject *Py_UNUSED(unused))
 {
     TlsObject *t = (TlsObject *)op;
     t->writing_paused = 0;
+    if (t->lower == NULL) { /* start_tls(): it was the program that was paused */
+        t->protocol_paused = 1;
+    }
     tls_flush(t);
     Py_RETURN_NONE;
 }
