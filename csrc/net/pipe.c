@@ -122,6 +122,7 @@ pipe_connection_lost(PyObject *op, PyObject *exc)
     }
     self->closing = self->lost = 1;
     self->protocol = NULL;
+    Py_CLEAR(self->feed_owner);
     PyObject *r = PyObject_CallMethodOneArg(protocol, self->loop->st->n_connection_lost, exc);
     PyObject *raised = PyErr_GetRaisedException();
     PyObject *closed = close_file(self);
@@ -255,6 +256,8 @@ pipe_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->pipe);
     Py_VISIT(self->protocol);
     Py_VISIT(self->extra);
+    Py_VISIT(self->feed_owner);
+    Py_VISIT(self->feed_name);
     return 0;
 }
 
@@ -270,6 +273,8 @@ pipe_clear(PyObject *op)
     Py_CLEAR(self->pipe);
     Py_CLEAR(self->protocol);
     Py_CLEAR(self->extra);
+    Py_CLEAR(self->feed_owner);
+    Py_CLEAR(self->feed_name);
     return 0;
 }
 
@@ -346,6 +351,7 @@ pipe_set_protocol(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
         return NULL;
     }
     if (self->protocol != NULL) { /* NULL: connection_lost was called, and will not be again */
+        Py_CLEAR(self->feed_owner);
         Py_SETREF(self->protocol, Py_NewRef(protocol));
     }
     Py_RETURN_NONE;

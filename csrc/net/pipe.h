@@ -21,6 +21,8 @@ typedef struct PipeObject {
     PyObject *fileno;        /* strong: its descriptor as an int object */
     PyObject *protocol;      /* strong; NULL after connection_lost */
     PyObject *extra;         /* strong: dict behind get_extra_info */
+    PyObject *feed_owner;    /* strong: read end: its attribute `feed_name` is a StreamReader to */
+    PyObject *feed_name;     /* strong: feed in place of data_received(); NULL for the protocol */
     int fd;
     mode_t type;             /* S_IFIFO, S_IFSOCK or S_IFCHR */
     char closing;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "net/pipe.h"
+#include "net/receiver.h"
 
 #define LARGE_READ (32 * 1024)  /* bytes; from here on the copy costs more than a trip to malloc */
 #define PIPE_ROOM (64 * 1024)   /* what a pipe holds unless it was enlarged */
@@ -85,6 +86,44 @@ at_eof(PipeObject *p)
     return pipe_schedule_lost(p, Py_None) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+/* What is to do with a read that gave no bytes. */
+static PyObject *
+nothing_read(PipeObject *p, int err)
+{
+    if (err == 0) {
+        return at_eof(p);
+    }
+    if (err == EAGAIN || err == EINTR) {
+        Py_RETURN_NONE;
+    }
+    uvolt_raise_uv(-err);
+    return pipe_fatal(p, "read_pipe_failed", "Fatal read error on pipe transport");
+}
+
+/* Into the StreamReader of a stock protocol: no frame of Python and no callback between. */
+static PyObject *
+feed_reader(PipeObject *p)
+{
+    char *base = loop_recv_buffer(p->loop);
+    if (base == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyObject *reader = PyObject_GetAttr(p->feed_owner, p->feed_name);
+    if (reader == NULL) {
+        return NULL;
+    }
+    ssize_t n = read(p->fd, base, LOOP_RECV_SIZE);
+    PyObject *r = NULL;
+    if (n <= 0) {
+        r = nothing_read(p, n < 0 ? errno : 0);
+    }
+    else if (reader == Py_None || receiver_feed(p->loop->st, reader, base, n) == 0) {
+        r = Py_NewRef(Py_None);
+    }
+    Py_DECREF(reader);
+    return r;
+}
+
 /* _read_ready(): the descriptor is readable or at its end. */
 static PyObject *
 pipe_read_ready(PyObject *op, PyObject *Py_UNUSED(unused))
@@ -94,6 +133,9 @@ pipe_read_ready(PyObject *op, PyObject *Py_UNUSED(unused))
     if (self->protocol == NULL || self->closing) {
         Py_RETURN_NONE;
     }
+    if (self->feed_owner != NULL) {
+        return feed_reader(self);
+    }
     PyObject *bytes = read_bytes(self, &err);
     if (bytes != NULL) {
         PyObject *protocol = Py_NewRef(self->protocol);
@@ -102,17 +144,7 @@ pipe_read_ready(PyObject *op, PyObject *Py_UNUSED(unused))
         Py_DECREF(bytes);
         return r;
     }
-    if (err < 0) {
-        return NULL;
-    }
-    if (err == 0) {
-        return at_eof(self);
-    }
-    if (err == EAGAIN || err == EINTR) {
-        Py_RETURN_NONE;
-    }
-    uvolt_raise_uv(-err);
-    return pipe_fatal(self, "read_pipe_failed", "Fatal read error on pipe transport");
+    return err < 0 ? NULL : nothing_read(self, err);
 }
 
 /* ---- methods ------------------------------------------------------------------------------- */
@@ -180,6 +212,20 @@ pipe_close_reading(PyObject *op, PyObject *Py_UNUSED(unused))
     Py_RETURN_NONE;
 }
 
+/* _feed(owner, name): bytes go to the StreamReader that owner.name is, until set_protocol(). */
+static PyObject *
+pipe_feed(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    PipeObject *self = (PipeObject *)op;
+    if (nargs != 2 || !PyUnicode_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "_feed(owner, name)");
+        return NULL;
+    }
+    Py_XSETREF(self->feed_name, Py_NewRef(args[1]));
+    Py_XSETREF(self->feed_owner, args[0] == Py_None ? NULL : Py_NewRef(args[0]));
+    Py_RETURN_NONE;
+}
+
 /* make_read_pipe(loop, pipe, protocol, waiter, extra) */
 PyObject *
 pipe_make_read(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
@@ -208,6 +254,8 @@ static PyMethodDef pipe_read_methods[] = {
      "get_protocol($self, /)\n--\n\nThe protocol, None after connection_lost."},
     {"set_protocol", FAST(pipe_set_protocol), METH_FASTCALL | METH_KEYWORDS,
      "set_protocol($self, protocol)\n--\n\nThe next bytes go to this protocol."},
+    {"_feed", FAST(pipe_feed), METH_FASTCALL,
+     "_feed($self, owner, name, /)\n--\n\nFeed the StreamReader that owner.name is."},
     {"_begin", pipe_begin_reading, METH_O, "_begin($self, waiter, /)\n--\n\nconnection_made."},
     {"_read_ready", pipe_read_ready, METH_NOARGS, "_read_ready($self, /)\n--\n\nRead once."},
     {"_call_connection_lost", pipe_connection_lost, METH_O,

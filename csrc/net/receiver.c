@@ -237,8 +237,8 @@ feeds_itself(core_state *st, PyObject *reader)
     return own;
 }
 
-static int
-feed(core_state *st, PyObject *reader, const char *base, Py_ssize_t n)
+int
+receiver_feed(core_state *st, PyObject *reader, const char *base, Py_ssize_t n)
 {
     PyObject *eof = PyObject_GetAttr(reader, st->n__eof);
     PyObject *buffer = eof == NULL ? NULL : PyObject_GetAttr(reader, st->n__buffer);
@@ -270,7 +270,7 @@ deliver_reader(receiver *rx, const char *base, Py_ssize_t n)
     if (rc <= 0) { /* nobody reads any more: asyncio drops the bytes as well */
         return rc;
     }
-    rc = feed(rx->loop->st, reader, base, n);
+    rc = receiver_feed(rx->loop->st, reader, base, n);
     Py_DECREF(reader);
     return rc;
 }

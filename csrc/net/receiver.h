@@ -42,6 +42,9 @@ receiver_is_buffered(const receiver *r)
     return r->get_buffer != NULL;
 }
 
+/* reader.feed_data(bytes), without its Python frame where nobody has replaced it. -1 with an exception. PYCALL. */
+int receiver_feed(core_state *st, PyObject *reader, const char *base, Py_ssize_t n);
+
 /* protocol.method() in the context of the transport. New reference. PYCALL. */
 PyObject *receiver_call(receiver *r, PyObject *method);
 

@@ -16,10 +16,14 @@ import subprocess
 import sys
 import threading
 import warnings
-from asyncio import base_subprocess, events
+from asyncio import base_events, base_subprocess, events
 from asyncio.log import logger
+from asyncio.subprocess import SubprocessStreamProtocol as StreamProtocol
 from typing import Any
 
+from . import _core
+
+STOCK_RECEIVE = StreamProtocol.pipe_data_received
 UNKNOWN_CODE = 255  # asyncio's returncode of a child that somebody else has waited for
 
 
@@ -39,6 +43,15 @@ def own_watcher() -> bool:
     watcher = getattr(policy, "_watcher", None)
     defaults = (unix_events.ThreadedChildWatcher, unix_events.PidfdChildWatcher)
     return watcher is None or type(watcher) in defaults
+
+
+def connects_stock(loop: Any) -> bool:
+    """False if the program has replaced connect_read_pipe() or connect_write_pipe()."""
+    stock = base_events.BaseEventLoop
+    return (
+        getattr(loop.connect_read_pipe, "__func__", None) is stock.connect_read_pipe
+        and getattr(loop.connect_write_pipe, "__func__", None) is stock.connect_write_pipe
+    )
 
 
 def reap(process: subprocess.Popen[bytes], flags: int = 0) -> int | None:
@@ -86,6 +99,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         self._exit_waiters: list[asyncio.Future[int]] = []
         self._pending_calls: collections.deque[Any] | None = collections.deque()
         self._pipes: dict[int, Any] = {}
+        self._fed: list[_core.ReadPipeTransport] = []
         self._proc: Any = subprocess.Popen(
             args,
             shell=shell,
@@ -126,6 +140,9 @@ class SubprocessTransport(asyncio.SubprocessTransport):
     def set_protocol(self, protocol: Any) -> None:
         """The next events go to this protocol."""
         self._protocol = protocol
+        for pipe in self._fed:
+            pipe._feed(None, "")
+        self._fed.clear()
 
     def get_protocol(self) -> Any:
         """The protocol, None after connection_lost."""
@@ -182,8 +199,22 @@ class SubprocessTransport(asyncio.SubprocessTransport):
 
     # ---- called by the loop --------------------------------------------------------------------
 
+    def _make_pipes(self) -> None:
+        """Give each pipe its transport."""
+        me: Any = self
+        for fd, pipe in enumerate(self._files):
+            if pipe is None:
+                continue
+            if fd == 0:
+                protocol: Any = base_subprocess.WriteSubprocessPipeProto(me, fd)
+                protocol.pipe = _core.make_write_pipe(self._loop, pipe, protocol, None, None)
+            else:
+                protocol = base_subprocess.ReadSubprocessPipeProto(me, fd)
+                protocol.pipe = _core.make_read_pipe(self._loop, pipe, protocol, None, None)
+            self._pipes[fd] = protocol
+
     async def _connect_pipes(self, waiter: asyncio.Future[None]) -> None:
-        """Give each pipe its transport, then tell the protocol and the waiter."""
+        """The same where the program has replaced connect_read_pipe() or connect_write_pipe()."""
         loop = self._loop
         me: Any = self
         try:
@@ -216,7 +247,22 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         calls, self._pending_calls = self._pending_calls, None
         for callback, args in calls or ():
             loop.call_soon(callback, *args)
-        loop.call_soon(_set_result, waiter)
+        loop.call_soon(self._started, waiter)
+
+    def _started(self, waiter: asyncio.Future[None]) -> None:
+        """connection_made() and what came before it have run."""
+        protocol = self._protocol
+        if (
+            type(protocol) is StreamProtocol
+            and getattr(protocol.pipe_data_received, "__func__", None) is STOCK_RECEIVE
+        ):
+            for fd, name in ((1, "stdout"), (2, "stderr")):
+                pipe = self.get_pipe_transport(fd)
+                if type(pipe) is _core.ReadPipeTransport:
+                    pipe._feed(protocol, name)
+                    self._fed.append(pipe)
+        if not waiter.done():
+            waiter.set_result(None)
 
     def _call(self, callback: Any, *args: Any) -> None:
         if self._pending_calls is not None:
@@ -264,11 +310,6 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         return int(await waiter)
 
 
-def _set_result(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
 class ProcessMixin:
     """The part of Loop that makes and watches children."""
 
@@ -299,9 +340,10 @@ class ProcessMixin:
         process = transport._proc
         try:
             self._watch_child(transport, process)
-            if transport._open_pipes:
+            if transport._open_pipes and not connects_stock(self):
                 self.create_task(transport._connect_pipes(waiter))
             else:
+                transport._make_pipes()
                 transport._begin(waiter)
             await waiter
         except (SystemExit, KeyboardInterrupt):

@@ -287,6 +287,76 @@ def test_whole_output(loop, size):
     run(loop, main)
 
 
+def test_data_in_order_around_the_start(loop):
+    """What comes before, with and after connection_made() is one stream."""
+
+    async def main():
+        code = "import os\nfor n in range(20000): os.write(1, b'%d\\n' % n)"
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE)
+        for n in range(20000):
+            assert await process.stdout.readline() == b"%d\n" % n
+        assert await process.stdout.read() == b""
+        assert await process.wait() == 0
+
+    run(loop, main)
+
+
+def test_receiver_replaced(loop, monkeypatch):
+    """A program that looks at what its protocols receive sees it."""
+    seen = []
+
+    def receive(protocol, fd, data):
+        seen.append((fd, data))
+        original(protocol, fd, data)
+
+    original = asyncio.subprocess.SubprocessStreamProtocol.pipe_data_received
+    monkeypatch.setattr(asyncio.subprocess.SubprocessStreamProtocol, "pipe_data_received", receive)
+
+    async def main():
+        process = await sh("echo out; echo err >&2", stdout=PIPE, stderr=PIPE)
+        assert await process.communicate() == (b"out\n", b"err\n")
+
+    run(loop, main)
+    assert sorted(seen) == [(1, b"out\n"), (2, b"err\n")]
+
+
+def test_protocol_replaced(loop):
+    async def main():
+        process = await asyncio.create_subprocess_exec("/bin/cat", stdin=PIPE, stdout=PIPE)
+        process.stdin.write(b"one\n")
+        assert await process.stdout.readline() == b"one\n"
+        other = Events()
+        process._transport.set_protocol(other)
+        process.stdin.write(b"two\n")
+        await support.until(lambda: other.data[1] == b"two\n")
+        process.kill()
+        await other.done
+        process._transport.close()
+
+    run(loop, main)
+
+
+@pytest.mark.parametrize("name", ["connect_read_pipe", "connect_write_pipe"])
+def test_connect_replaced(loop, name):
+    """The loop's method is called where a program has put its own in its place."""
+    calls = []
+
+    async def main():
+        original = getattr(loop, name)
+
+        async def connect(factory, pipe):
+            calls.append(pipe)
+            return await original(factory, pipe)
+
+        setattr(loop, name, connect)
+        process = await asyncio.create_subprocess_exec("/bin/cat", stdin=PIPE, stdout=PIPE)
+        popen = process._transport.get_extra_info("subprocess")
+        assert calls == [popen.stdout if name == "connect_read_pipe" else popen.stdin]
+        assert await process.communicate(b"x") == (b"x", None)
+
+    run(loop, main)
+
+
 def test_reader_replaced_on_the_protocol(loop):
     """A program may swap the StreamReader that its protocol feeds."""
 
