@@ -62,6 +62,15 @@ class Wakeup(NamedTuple):
 _wakeup_loops: weakref.WeakValueDictionary[int, Loop] = weakref.WeakValueDictionary()
 
 
+def _after_fork() -> None:
+    """In a forked child: its signals are none of its parent's business."""
+    for loop in list(_wakeup_loops.values()):
+        loop._signals_after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class SelectorAttribute:
     """loop._selector: a view of what is watched, None once the loop is closed."""
 
@@ -227,6 +236,13 @@ class Loop(  # type: ignore[misc]
             self._csock.setblocking(False)
             self._watch_signals(self._ssock.fileno())
             _wakeup_loops[self._csock.fileno()] = self
+
+    def _signals_after_fork(self) -> None:
+        """New sockets under the old numbers: the old ones are shared with the parent."""
+        for old, new in zip((self._ssock, self._csock), socket.socketpair(), strict=True):
+            new.setblocking(False)
+            os.dup2(new.fileno(), old.fileno(), inheritable=False)
+            new.close()
 
     def _signals_begin(self) -> Wakeup | None:
         """Watch for signals; what the wakeup fd was before, None in other threads."""

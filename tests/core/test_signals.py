@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
 import threading
 import time
+import warnings
 
 import pytest
 import support
@@ -383,3 +385,226 @@ def test_runner_handles_sigint_and_puts_it_back(loop_factory):
             runner.run(main())
     assert signal.getsignal(signal.SIGINT) is before
     asyncio.set_event_loop(None)
+
+
+# ---- every signal, and the times at which one may come ------------------------------------------
+
+CATCHABLE = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+
+
+@pytest.mark.parametrize("number", CATCHABLE, ids=int)
+def test_every_signal_that_can_be_caught(loop, number):
+    seen = []
+    with support.signals_restored(number):
+        loop.add_signal_handler(number, seen.append, number)
+        loop.call_soon(kill, number)
+        loop.run_until_complete(support.until(lambda: seen))
+        assert seen == [number]
+        assert loop.remove_signal_handler(number) is True
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        assert signal.getsignal(number) is default
+
+
+def test_signals_between_two_runs(loop):
+    """What comes while the loop is stopped is handled when it runs again, once and in order."""
+    seen = []
+    for number in (USR1, USR2):
+        loop.add_signal_handler(number, seen.append, number)
+    for _ in range(3):
+        loop.run_until_complete(asyncio.sleep(0))
+        kill(USR1)
+        kill(USR2)
+        before = len(seen)
+        loop.run_until_complete(support.until(lambda before=before: len(seen) == before + 2))
+    assert seen == [USR1, USR2] * 3
+    for number in (USR1, USR2):
+        loop.remove_signal_handler(number)
+
+
+def test_signal_while_stopped_is_handled_in_the_first_iterations(loop):
+    seen = []
+    loop.add_signal_handler(USR1, seen.append, 1)
+    loop.run_until_complete(asyncio.sleep(0))
+    kill()
+
+    async def some_turns():
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(some_turns())
+    assert seen == [1]
+    loop.remove_signal_handler(USR1)
+
+
+def test_handlers_run_in_the_order_the_signals_came(loop):
+    seen = []
+    loop.add_signal_handler(USR2, seen.append, USR2)
+    loop.add_signal_handler(USR1, seen.append, USR1)
+
+    async def main():
+        for _ in range(5):
+            kill(USR2)
+            kill(USR1)
+        await support.until(lambda: len(seen) == 10)
+
+    loop.run_until_complete(main())
+    assert seen == [USR2, USR1] * 5
+    for number in (USR1, USR2):
+        loop.remove_signal_handler(number)
+
+
+def test_plain_handler_that_raises_in_a_callback(loop, contexts):
+    """It raises in whatever Python code runs, here a callback, and belongs to that."""
+
+    def handler(number, frame):
+        raise ZeroDivisionError("from the handler")
+
+    signal.signal(USR1, handler)
+    loop.call_soon(kill)
+    after = []
+    loop.call_soon(after.append, 1)
+    loop.run_until_complete(support.until(lambda: after))
+    assert [type(context["exception"]) for context in contexts] == [ZeroDivisionError]
+
+
+def test_plain_handler_that_raises_leaves_the_rest_of_the_loop_alone(loop):
+    """The exception leaves run_forever(); what was due comes when the loop runs again."""
+    seen = []
+
+    def handler(number, frame):
+        raise LookupError("from the handler")
+
+    signal.signal(USR1, handler)
+    loop.add_signal_handler(USR2, seen.append, "usr2")
+    timer = loop.call_later(0.1, seen.append, "timer")
+    with support.kill_after(0.02, USR1, loop), pytest.raises(LookupError, match="from the handler"):
+        loop.run_forever()
+    assert not loop.is_running()
+    kill(USR2)
+    loop.run_until_complete(support.until(lambda: len(seen) == 2))
+    assert seen == ["usr2", "timer"]
+    assert not timer.cancelled()
+    loop.remove_signal_handler(USR2)
+
+
+def test_plain_handler_that_raises_while_the_loop_is_busy(loop):
+    """A loop that polls and never sleeps."""
+    raised = []
+
+    def handler(number, frame):
+        raised.append(1)
+        raise LookupError
+
+    signal.signal(USR1, handler)
+    loop.set_exception_handler(lambda *args: loop.stop())
+
+    def spin():
+        if not raised:
+            loop.call_soon(spin)
+
+    loop.call_soon(spin)
+    with support.kill_after(0.02, USR1, loop), contextlib.suppress(LookupError):
+        loop.run_forever()  # it hits the callback, or the loop between two of them
+    assert raised == [1]
+    loop.run_until_complete(asyncio.sleep(0.001))
+
+
+def test_itimer_storm(loop):
+    """A handler of each kind, at a thousand signals a second, beside I/O."""
+    seen, plain = [], []
+    loop.add_signal_handler(signal.SIGALRM, seen.append, 1)
+    signal.signal(USR1, lambda *args: plain.append(1))
+
+    async def main():
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        try:
+            async with support.pair() as (client, server):
+                for n in range(200):
+                    client.transport.write(b"x" * 100)
+                    await server.received(100 * (n + 1))
+                    if n % 10 == 0:
+                        kill(USR1)
+                await support.until(lambda: len(seen) > 20)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    loop.run_until_complete(main())
+    assert len(plain) == 20
+    loop.remove_signal_handler(signal.SIGALRM)
+
+
+def test_sigchld_handler_beside_subprocesses(loop):
+    """SIGCHLD is the program's as any other signal; children are reaped all the same."""
+    seen = []
+    loop.add_signal_handler(signal.SIGCHLD, seen.append, 1)
+
+    async def main():
+        for code in range(3):
+            process = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"exit {code}")
+            assert await process.wait() == code
+        await support.until(lambda: seen)
+
+    loop.run_until_complete(main())
+    assert loop.remove_signal_handler(signal.SIGCHLD) is True
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="no child watchers any more")
+@pytest.mark.parametrize("name", ["SafeChildWatcher", "FastChildWatcher", "MultiLoopChildWatcher"])
+def test_sigchld_with_a_child_watcher(loop, name):
+    """The watchers that live by SIGCHLD find it on the loop they are attached to."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        watcher = getattr(asyncio, name)()
+        watcher.attach_loop(loop)
+        ended = []
+        pid = os.spawnv(os.P_NOWAIT, "/bin/sh", ["sh", "-c", "sleep 0.05; exit 7"])
+
+        async def main():
+            with watcher:
+                watcher.add_child_handler(pid, lambda *args: ended.append(args))
+            await support.until(lambda: ended)
+
+        loop.run_until_complete(main())
+        assert ended == [(pid, 7)]
+        watcher.attach_loop(None)
+        watcher.close()
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+# ---- the wakeup descriptor ----------------------------------------------------------------------
+
+
+def current_wakeup_fd():
+    now = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(now)
+    return now
+
+
+def test_wakeup_fd_is_put_back_after_an_exception(loop):
+    before = current_wakeup_fd()
+
+    def leave():
+        raise KeyboardInterrupt
+
+    loop.call_soon(leave)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    assert current_wakeup_fd() == before
+
+
+def test_loops_in_turns(loop_factory):
+    """Two loops with handlers, run one after the other: each has its own signals."""
+    one, two = loop_factory(), loop_factory()
+    seen = []
+    one.add_signal_handler(USR1, seen.append, "one")
+    for _ in range(2):
+        two.run_until_complete(asyncio.sleep(0))
+        kill()
+        one.run_until_complete(support.until(lambda: seen))
+        assert seen == ["one"]
+        seen.clear()
+        two.run_until_complete(asyncio.sleep(0.001))
+    assert seen == []
+    one.remove_signal_handler(USR1)
+    one.close()
+    two.close()
