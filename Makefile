@@ -4,6 +4,7 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 SUITES_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 export PYTHON VENV
 unexport PYTHONPATH PYTHONHOME  # they would make the venv's interpreter look elsewhere
 
@@ -31,6 +32,11 @@ test: ## the test suite, with PostgreSQL, Redis, mosquitto and RabbitMQ
 suites: ## CPython's own test_asyncio, on uvolt
 	@tools/venv.sh test
 	$(python) tests/suites/run_cpython.py $(SUITES_ARGS)
+
+.PHONY: soak
+soak: ## ten thousand connections, a million timers: nothing may stay behind; makes docs/leaks.md
+	@tools/venv.sh test
+	$(python) tests/soak/soak.py --loops uvolt,asyncio --markdown docs/leaks.md $(SOAK_ARGS)
 
 .PHONY: bench
 bench: ## the benchmarks that matter most, in about three minutes
