@@ -6,6 +6,7 @@
 #include "core/sock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -388,6 +389,14 @@ attempt_accept(SockOp *op)
     return fd < 0 ? NULL : with_address(accepted_socket(op, fd), &addr, addrlen);
 }
 
+/* A connection within the machine is made, or refused, by the time connect() says it is in progress. */
+static int
+is_decided(SockOp *op)
+{
+    struct pollfd connected = {.fd = op->fd, .events = POLLOUT};
+    return poll(&connected, 1, 0) > 0;
+}
+
 /* The first try connects, the next one asks how that went. */
 static PyObject *
 attempt_connect(SockOp *op)
@@ -395,7 +404,11 @@ attempt_connect(SockOp *op)
     int err;
     socklen_t len = sizeof(err);
     if (!op->woken) {
-        return or_blocked(op, PyObject_CallMethodOneArg(op->sock, op->loop->st->n_connect, op->arg));
+        PyObject *r = or_blocked(op, PyObject_CallMethodOneArg(op->sock, op->loop->st->n_connect, op->arg));
+        if (!op->blocked || !is_decided(op)) {
+            return r;
+        }
+        op->blocked = 0;
     }
     if (getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0) {
         return PyErr_SetFromErrno(PyExc_OSError);
