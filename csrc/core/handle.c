@@ -266,10 +266,12 @@ handle_run(HandleObject *h)
 static void
 handle_keep_repr(HandleObject *h)
 {
+    PyObject *raised = PyErr_GetRaisedException(); /* timers are cancelled on the way out of errors, too */
     h->repr = PyObject_Repr((PyObject *)h);
     if (h->repr == NULL) {
         PyErr_WriteUnraisable((PyObject *)h);
     }
+    PyErr_SetRaisedException(raised);
 }
 
 void

@@ -6,6 +6,7 @@ Rows 50 to 52 of the table of faults.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
@@ -407,6 +408,23 @@ def test_fault_51_peer_goes_on_sending(loop, certs, role, version):
             assert time.monotonic() - start < 5 * support.SLOW
             assert len(protocol.data) == received  # nothing is delivered after close()
             assert sent < 100 * MB
+
+    run(loop, main)
+
+
+def test_error_while_closing_in_debug_mode(loop, certs, role, version):
+    """The timer of the shutdown is cancelled with the error in hand, and debug mode keeps its
+    repr."""
+    loop.set_debug(True)
+
+    async def main():
+        async with connected(certs, role, version=version) as (transport, protocol, peer):
+            records = peer.seal(b"x" * MB)
+            transport.close()
+            with contextlib.suppress(OSError):
+                await blocking(peer.sock.sendall, records)
+            await protocol.gone()
+            assert protocol.events == ["connection_made", "connection_lost"]
 
     run(loop, main)
 
