@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from asyncio import base_events, base_subprocess, events
+from asyncio import base_events, base_subprocess, events, unix_events
 from asyncio.log import logger
 from asyncio.subprocess import SubprocessStreamProtocol as StreamProtocol
 from typing import Any
@@ -34,8 +34,6 @@ def own_watcher() -> bool:
     """
     if sys.version_info >= (3, 14):
         return True  # there are none any more
-    from asyncio import unix_events
-
     policy = events.get_event_loop_policy()
     method = getattr(type(policy), "get_child_watcher", None)
     if method is not unix_events._UnixDefaultEventLoopPolicy.get_child_watcher:
@@ -253,7 +251,8 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         """connection_made() and what came before it have run."""
         protocol = self._protocol
         if (
-            type(protocol) is StreamProtocol
+            self._open_pipes
+            and type(protocol) is StreamProtocol
             and getattr(protocol.pipe_data_received, "__func__", None) is STOCK_RECEIVE
         ):
             for fd, name in ((1, "stdout"), (2, "stderr")):
@@ -340,11 +339,13 @@ class ProcessMixin:
         process = transport._proc
         try:
             self._watch_child(transport, process)
-            if transport._open_pipes and not connects_stock(self):
-                self.create_task(transport._connect_pipes(waiter))
-            else:
+            if transport._open_pipes == 0:
+                transport._begin(waiter)
+            elif connects_stock(self):
                 transport._make_pipes()
                 transport._begin(waiter)
+            else:
+                self.create_task(transport._connect_pipes(waiter))
             await waiter
         except (SystemExit, KeyboardInterrupt):
             raise
@@ -377,9 +378,9 @@ class ProcessMixin:
         """The pidfd is readable."""
         returncode = reap(process, os.WNOHANG)
         if returncode is not None:
-            self._remove_reader(fd)
             del self._children[fd]
-            os.close(fd)
+            os.close(fd)  # the kernel forgets it
+            self._remove_reader(fd)
             transport._process_exited(returncode)
 
     def _wait_for_child(
