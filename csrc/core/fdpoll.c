@@ -222,9 +222,9 @@ serve(LoopObject *loop, int fd, int write)
         drop_interest(loop, fd, write);
         Py_DECREF(watcher);
     }
-    else if (ring_push(&loop->due, watcher) == 0) {
-        Py_INCREF(watcher);
-    } /* no memory: the event is level-triggered and comes again */
+    else {
+        loop_push_due(loop, (HandleObject *)watcher);
+    }
 }
 
 static void

@@ -156,6 +156,8 @@ HandleObject *loop_call_soon(LoopObject *loop, PyObject *callback, PyObject *con
                              Py_ssize_t nargs, PyObject *context);
 /* Queue an existing handle (a new reference is taken). 0, or -1 with MemoryError. */
 int loop_push(LoopObject *loop, HandleObject *handle);
+/* From a poll: the handle comes behind those that waited before the poll, as asyncio has it. */
+void loop_push_due(LoopObject *loop, HandleObject *handle);
 /* Debug mode's checks of call_soon and its kin. -1 with an exception. PYCALL. */
 int loop_debug_check(LoopObject *loop, PyObject *callback, const char *method, int check_thread);
 int loop_drain(LoopObject *loop); /* PYCALL; -1 with an exception that must leave the loop */

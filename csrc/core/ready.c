@@ -22,6 +22,14 @@ loop_push(LoopObject *loop, HandleObject *handle)
     return 0;
 }
 
+void
+loop_push_due(LoopObject *loop, HandleObject *handle)
+{
+    if (ring_push(&loop->due, handle) == 0) {
+        Py_INCREF(handle);
+    } /* no memory: the event is level-triggered and comes again */
+}
+
 HandleObject *
 loop_call_soon(LoopObject *loop, PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
                PyObject *context)

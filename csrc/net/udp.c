@@ -107,6 +107,7 @@ udp_connection_lost(PyObject *op, PyObject *exc)
     udp_drop_queue(self);
     close_handle(self);
     close_sock(self);
+    Py_CLEAR(self->reader); /* has a reference to us */
     return r;
 }
 
@@ -295,6 +296,7 @@ udp_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->sock);
     Py_VISIT(self->protocol);
     Py_VISIT(self->context);
+    Py_VISIT(self->reader);
     Py_VISIT(self->extra);
     Py_VISIT(self->address);
     return 0;
@@ -313,6 +315,7 @@ udp_clear(PyObject *op)
     Py_CLEAR(self->sock);
     Py_CLEAR(self->protocol);
     Py_CLEAR(self->context);
+    Py_CLEAR(self->reader);
     Py_CLEAR(self->extra);
     Py_CLEAR(self->address);
     return 0;
@@ -529,6 +532,8 @@ static PyMethodDef udp_methods[] = {
     {"set_write_buffer_limits", FAST(udp_set_limits), METH_FASTCALL | METH_KEYWORDS,
      "set_write_buffer_limits($self, high=None, low=None)\n--\n\n"
      "When to call pause_writing() and resume_writing(), in bytes."},
+    {"_read_ready", udp_read_ready, METH_NOARGS,
+     "_read_ready($self, /)\n--\n\nDeliver what the socket has."},
     {"_begin", udp_begin, METH_O, "_begin($self, waiter, /)\n--\n\nconnection_made."},
     {"_call_connection_lost", udp_connection_lost, METH_O,
      "_call_connection_lost($self, exc, /)\n--\n\nThe last callback, then close the socket."},

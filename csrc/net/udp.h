@@ -30,6 +30,7 @@ typedef struct UdpObject {
     PyObject *sock;             /* strong: the socket object; NULL once closed */
     PyObject *protocol;         /* strong; NULL after connection_lost */
     PyObject *context;          /* strong: what protocol callbacks run in */
+    HandleObject *reader;       /* strong: _read_ready(), made when a read has to wait its turn */
     PyObject *extra;            /* strong: dict behind get_extra_info */
     PyObject *address;          /* strong: the only destination, or None */
     udp_peer from;              /* the last sender */
@@ -47,6 +48,7 @@ typedef struct UdpObject {
     char paused;                /* pause_reading() */
     char closing;
     char protocol_paused;
+    char in_reader;             /* inside _read_ready(): its handle reports if it is slow */
     char finished;              /* connection_lost was called, or never will be */
 } UdpObject;
 
@@ -62,6 +64,7 @@ int udp_schedule_lost(UdpObject *u, PyObject *exc); /* -1 with an exception */
 /* Tell libuv what to watch for now. An error is fatal to the transport. PYCALL then. */
 void udp_update_interest(UdpObject *u);
 void udp_drop_queue(UdpObject *u);
+PyObject *udp_read_ready(PyObject *, PyObject *);
 PyObject *udp_sendto(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *udp_set_limits(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 

@@ -4,7 +4,8 @@
  *          destinations that are not a numeric address and a port.
  * While nothing waits, sendto() sends at once; what the socket does not take is queued. Received are several
  * datagrams a wake-up, as long as the protocol schedules nothing: what it has scheduled runs before it gets
- * the next datagram, as on asyncio. Nothing is read after close(), abort() or pause_reading(). */
+ * the next datagram, and what waited before the poll runs before the first, as on asyncio. Nothing is read after
+ * close(), abort() or pause_reading(). */
 #include <arpa/inet.h>
 #include <errno.h>
 
@@ -42,7 +43,7 @@ tell(UdpObject *u, PyObject *name, PyObject *a, PyObject *b)
 {
     PyObject *args[] = {NULL, Py_NewRef(u->protocol), a, b}, *r = NULL;
     size_t nargs = a == NULL ? 1 : b == NULL ? 2 : 3;
-    double start = UNLIKELY(u->loop->debug) ? clock_now() : 0;
+    double start = UNLIKELY(u->loop->debug && !u->in_reader) ? clock_now() : 0;
     if (LIKELY(PyContext_Enter(u->context) == 0)) {
         r = PyObject_VectorcallMethod(name, args + 1, nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
         if (UNLIKELY(PyContext_Exit(u->context) < 0)) {
@@ -239,6 +240,43 @@ read_ready(UdpObject *u)
         n++;
     }
     u->lone_reads = n == 1;
+}
+
+/* _read_ready(): what a poll found while callbacks waited, read after those. */
+PyObject *
+udp_read_ready(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    UdpObject *self = (UdpObject *)op;
+    if (may_read(self)) {
+        self->in_reader = 1;
+        read_ready(self);
+        self->in_reader = 0;
+    }
+    PyObject *exc = self->loop->raised;
+    if (exc != NULL) { /* KeyboardInterrupt: leave the loop, from the ready ring */
+        self->loop->raised = NULL;
+        PyErr_SetRaisedException(exc);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Callbacks that waited before the poll come first, as on asyncio: a task that is about to wait for a
+ * datagram shall not miss it. 1 if the read waits its turn. */
+static COLD int
+read_later(UdpObject *u)
+{
+    if (u->reader == NULL) {
+        PyObject *method = PyObject_GetAttrString((PyObject *)u, "_read_ready");
+        u->reader = method == NULL ? NULL : handle_new(u->loop, method, NULL, 0, NULL);
+        Py_XDECREF(method);
+        if (u->reader == NULL) {
+            PyErr_Clear(); /* no memory: now, then */
+            return 0;
+        }
+    }
+    loop_push_due(u->loop, u->reader);
+    return 1;
 }
 
 /* ---- flow control -------------------------------------------------------------------------- */
@@ -577,7 +615,7 @@ on_poll(uv_poll_t *handle, int status, int events)
     if (UNLIKELY(status < 0)) {
         events = u->interest;
     }
-    if (events & UV_READABLE & u->interest) {
+    if ((events & UV_READABLE & u->interest) && (u->loop->ready.count == 0 || !read_later(u))) {
         read_ready(u);
     }
     if (events & UV_WRITABLE & u->interest) {

@@ -252,6 +252,45 @@ def test_callbacks_between_datagrams(loop):
     run(loop, main)
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_callbacks_before_a_datagram(loop, debug):
+    """A datagram that is there before a task waits for it finds the task waiting."""
+    loop.set_debug(debug)
+
+    class Waits(asyncio.DatagramProtocol):
+        waiter = None
+
+        def datagram_received(self, data, addr):
+            self.waiter.set_result(data)
+
+        async def wait(self):
+            self.waiter = loop.create_future()
+            return await asyncio.wait_for(self.waiter, 10 * support.SLOW)
+
+    transport, receiver = loop.run_until_complete(
+        loop.create_datagram_endpoint(Waits, local_addr=(support.LOCALHOST, 0))
+    )
+    other = loop.run_until_complete(endpoint(Datagrams))
+    for i in range(3):
+        other.transport.sendto(b"%d" % i, transport.get_extra_info("sockname"))
+        assert loop.run_until_complete(receiver.wait()) == b"%d" % i
+    transport.abort()
+    run(loop, lambda: close(other))
+
+
+def test_closed_before_its_turn(loop):
+    """A callback that waited closes the endpoint whose datagram the same poll found."""
+    got = []
+    server, client = loop.run_until_complete(
+        pair(lambda: Datagrams(datagram_received=lambda *args: got.append(args)))
+    )
+    client.transport.sendto(b"too late")
+    loop.call_soon(server.transport.abort)
+    run(loop, lambda: close(client))
+    assert got == []
+    assert server.events == ["connection_made", "connection_lost"]
+
+
 def test_several_a_wake_up(loop, loop_name):
     """A protocol that schedules nothing gets a burst in one turn of the loop, up to a limit."""
     support.oracle_lacks(loop_name, True, "reads one datagram a turn")
