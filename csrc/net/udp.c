@@ -81,6 +81,7 @@ on_touched(loop_owned *owned)
     uvolt_raise_uv(-EBADF);
     udp_fatal(u, "Fatal error: the socket was closed under the transport");
     close_handle(u);
+    u->fd = -1; /* what is sent now fails, and does not go to a stranger */
     PyObject *r = PyObject_CallMethodNoArgs(u->sock, u->loop->st->n_detach);
     if (r == NULL) {
         PyErr_WriteUnraisable(u->sock);

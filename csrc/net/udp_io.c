@@ -448,6 +448,7 @@ write_ready(UdpObject *u)
             flush_failed(u);
         }
     }
+    ring_trim(&u->queue);
     if (u->conn_lost) {
         return;
     }

@@ -476,6 +476,9 @@ def test_the_descriptor_is_closed_under_it(loop, loop_name, change, tmp_path):
             await support.settle()
             client.transport.resume_reading()
         os.close(a.fileno())
+        while not client.transport.is_closing():
+            await asyncio.sleep(0)
+        client.transport.sendto(b"to nobody")
         await client.gone()
         assert isinstance(client.lost, OSError)
         b.close()
