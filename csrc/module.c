@@ -113,6 +113,7 @@ module_exec(PyObject *module)
         || uvolt_add_type(module, &st->handle_type, &handle_spec, NULL) < 0
         || uvolt_add_type(module, &st->timer_type, &timer_spec, (PyObject *)st->handle_type) < 0
         || uvolt_add_type(module, &st->sockop_type, &sockop_spec, NULL) < 0
+        || uvolt_add_type(module, &st->relay_type, &relay_spec, NULL) < 0
         || uvolt_add_type(module, &st->stream_type, &stream_spec, st->AioTransport) < 0
         || uvolt_add_type(module, &st->listener_type, &listener_spec, NULL) < 0
         || uvolt_add_type(module, &st->pipe_read_type, &pipe_read_spec, st->AioReadTransport) < 0

@@ -87,6 +87,17 @@ loop_recv_buffer(LoopObject *loop)
     return loop->recv_buffer;
 }
 
+PyObject *
+loop_call_asyncio(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *function = PyObject_GetAttrString(((LoopObject *)self)->st->AioLoop, name);
+    PyObject *method = function == NULL ? NULL : PyMethod_New(function, self);
+    PyObject *result = method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
+    Py_XDECREF(method);
+    Py_XDECREF(function);
+    return result;
+}
+
 static void
 drop_ready(LoopObject *loop)
 {
@@ -351,6 +362,12 @@ static PyMethodDef loop_methods[] = {
      "remove_reader($self, fd, /)\n--\n\nTrue if there was a reader of fd."},
     {"remove_writer", fdwatch_remove_writer, METH_O,
      "remove_writer($self, fd, /)\n--\n\nTrue if there was a writer of fd."},
+    {"run_in_executor", FAST(loop_run_in_executor), METH_FASTCALL | METH_KEYWORDS,
+     "run_in_executor($self, executor, func, *args)\n--\n\n"
+     "Call func(*args) in a thread of executor, None for the loop's own. Returns a Future."},
+    {"getaddrinfo", FAST(dns_getaddrinfo), METH_FASTCALL | METH_KEYWORDS,
+     "getaddrinfo($self, host, port, *, family=0, type=0, proto=0, flags=0)\n--\n\n"
+     "socket.getaddrinfo() in a thread; a numeric host and port are answered at once. A coroutine."},
     {"sock_recv", FAST(sock_recv), METH_FASTCALL | METH_KEYWORDS,
      "sock_recv($self, sock, n)\n--\n\n"
      "At most n bytes from a non-blocking socket, once there are any; b'' at its end. A coroutine."},
@@ -393,7 +410,7 @@ static PyMethodDef loop_methods[] = {
      "_watch_signals($self, fd, /)\n--\n\nRead signal numbers from fd."},
     {"_unwatch_signals", fdwatch_unwatch_signals, METH_O,
      "_unwatch_signals($self, fd, /)\n--\n\nStop reading signal numbers from fd."},
-    {"_is_numeric", FAST(loop_is_numeric), METH_FASTCALL,
+    {"_is_numeric", FAST(dns_is_numeric), METH_FASTCALL,
      "_is_numeric($self, host, port, /)\n--\n\n"
      "True if getaddrinfo() of these needs no name service: it cannot block."},
     {"_run", loop_run, METH_NOARGS, "_run($self, /)\n--\n\nIterate until stop()."},

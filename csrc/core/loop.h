@@ -122,6 +122,8 @@ struct LoopObject {
 
 /* loop.c ------------------------------------------------------------------------------------ */
 extern PyType_Spec loop_spec;
+/* Calls asyncio's own method of that name. PYCALL. */
+PyObject *loop_call_asyncio(PyObject *, const char *name, PyObject *const *, Py_ssize_t, PyObject *);
 int loop_check_closed(LoopObject *loop); /* -1 with RuntimeError('Event loop is closed') */
 char *loop_recv_buffer(LoopObject *loop);   /* NULL: out of memory, no exception set */
 
@@ -221,9 +223,14 @@ PyObject *fdwatch_watched_fds(PyObject *, PyObject *);
 PyObject *fdwatch_watch_signals(PyObject *, PyObject *);
 PyObject *fdwatch_unwatch_signals(PyObject *, PyObject *);
 
+/* executor.c -------------------------------------------------------------------------------- */
+extern PyType_Spec relay_spec;
+PyObject *loop_run_in_executor(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+
 /* dns.c ------------------------------------------------------------------------------------- */
-PyObject *loop_is_numeric(PyObject *, PyObject *const *, Py_ssize_t);
-int loop_is_address(PyObject *host, int family); /* is it an address of AF_INET or AF_INET6, as written? */
+PyObject *dns_is_numeric(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *dns_getaddrinfo(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+int dns_is_address(PyObject *host, int family); /* is it an address of AF_INET or AF_INET6, as written? */
 
 /* Owned things ------------------------------------------------------------------------------ */
 static inline void

@@ -1,7 +1,7 @@
 /* sock.c - loop.sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_sendall, sock_sendto, sock_accept.
  *
  * For exactly socket.socket, with the addresses that most sockets have; any other object, a subclass or a mock, is
- * asyncio's own coroutine's, which calls the object's methods. The calls never block, whatever the socket's mode.
+ * asyncio's own coroutine's, which calls the object's methods; so are keywords, and its TypeErrors. The calls never block, whatever the socket's mode.
  * Owns nothing: sockop.c has the state. Threads: the loop's. PYCALL: the methods' steps. */
 #include "core/sock.h"
 
@@ -437,7 +437,7 @@ is_resolved(LoopObject *loop, PyObject *sock, PyObject *address)
     }
     return PyTuple_Check(address) && PyTuple_GET_SIZE(address) >= 2 && PyLong_CheckExact(PyTuple_GET_ITEM(address, 1))
            && PyUnicode_Check(PyTuple_GET_ITEM(address, 0)) && sock_is_stream(loop->st, sock)
-           && loop_is_address(PyTuple_GET_ITEM(address, 0), family);
+           && dns_is_address(PyTuple_GET_ITEM(address, 0), family);
 }
 
 /* ---- the methods --------------------------------------------------------------------------- */
@@ -451,25 +451,13 @@ static const sockop_kind kind_sendto = {"sock_sendto", 1, attempt_sendto, NULL};
 static const sockop_kind kind_accept = {"sock_accept", 0, attempt_accept, NULL};
 static const sockop_kind kind_connect = {"sock_connect", 1, attempt_connect, NULL};
 
-/* asyncio's own coroutine: for other objects than sockets, for keywords, and for its TypeErrors. */
-static COLD PyObject *
-call_asyncio(PyObject *self, const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyObject *function = PyObject_GetAttrString(((LoopObject *)self)->st->AioLoop, name);
-    PyObject *method = function == NULL ? NULL : PyMethod_New(function, self);
-    PyObject *result = method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)nargs, kwnames);
-    Py_XDECREF(method);
-    Py_XDECREF(function);
-    return result;
-}
-
 /* A method whose arguments are the socket and one thing more. */
 #define METHOD_OF_TWO(kind, check)                                                                 \
     LoopObject *loop = (LoopObject *)self;                                                         \
     if (LIKELY(nargs == 2 && kwnames == NULL && check(loop, args[0]))) {                           \
         return sockop_new(loop, &(kind), args[0], args[1], NULL);                                  \
     }                                                                                              \
-    return call_asyncio(self, (kind).name, args, nargs, kwnames);
+    return loop_call_asyncio(self, (kind).name, args, nargs, kwnames);
 
 PyObject *
 sock_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -502,7 +490,7 @@ sock_recvfrom_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyOb
     if ((nargs == 2 || nargs == 3) && kwnames == NULL && is_plain_inet(loop, args[0])) {
         return sockop_new(loop, &kind_recvfrom_into, args[0], args[1], nargs == 3 ? args[2] : NULL);
     }
-    return call_asyncio(self, kind_recvfrom_into.name, args, nargs, kwnames);
+    return loop_call_asyncio(self, kind_recvfrom_into.name, args, nargs, kwnames);
 }
 
 PyObject *
@@ -512,7 +500,7 @@ sock_sendto(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *k
     if (nargs == 3 && kwnames == NULL && is_plain(loop, args[0])) {
         return sockop_new(loop, &kind_sendto, args[0], args[1], args[2]);
     }
-    return call_asyncio(self, kind_sendto.name, args, nargs, kwnames);
+    return loop_call_asyncio(self, kind_sendto.name, args, nargs, kwnames);
 }
 
 /* accept4() and connect() have no flag that keeps them from blocking: with a blocking socket, asyncio's way. */
@@ -533,7 +521,7 @@ sock_accept(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *k
     if (nargs == 1 && kwnames == NULL && is_plain_inet(loop, args[0]) && never_blocks(loop, args[0])) {
         return sockop_new(loop, &kind_accept, args[0], NULL, NULL);
     }
-    return call_asyncio(self, kind_accept.name, args, nargs, kwnames);
+    return loop_call_asyncio(self, kind_accept.name, args, nargs, kwnames);
 }
 
 PyObject *
@@ -543,5 +531,5 @@ sock_connect(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     if (nargs == 2 && kwnames == NULL && is_plain_inet(loop, args[0]) && is_resolved(loop, args[0], args[1])) {
         return sockop_new(loop, &kind_connect, args[0], args[1], NULL);
     }
-    return call_asyncio(self, kind_connect.name, args, nargs, kwnames);
+    return loop_call_asyncio(self, kind_connect.name, args, nargs, kwnames);
 }

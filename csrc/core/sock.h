@@ -22,7 +22,7 @@ struct SockOp {
     PyObject_HEAD
     LoopObject *loop; /* strong */
     const sockop_kind *kind;
-    PyObject *sock;   /* strong; this and what follows are NULL once it is over */
+    PyObject *sock;   /* strong or NULL; this and what follows are NULL once it is over */
     PyObject *arg;    /* strong: how many bytes, the buffer, or the data */
     PyObject *extra;  /* strong: the other argument, or NULL */
     PyObject *future; /* strong: what the caller waits for */
@@ -40,7 +40,8 @@ struct SockOp {
 
 extern PyType_Spec sockop_spec;
 
-/* New references to the arguments are taken; `arg` and `extra` may be NULL. Runs nothing yet. */
+/* New references to the arguments are taken; all but the first two may be NULL: without a socket, it does not wait.
+ * Runs nothing yet. */
 PyObject *sockop_new(LoopObject *loop, const sockop_kind *kind, PyObject *sock, PyObject *arg,
                      PyObject *extra);
 

@@ -18,7 +18,7 @@ sockop_new(LoopObject *loop, const sockop_kind *kind, PyObject *sock, PyObject *
     }
     op->loop = (LoopObject *)Py_NewRef((PyObject *)loop);
     op->kind = kind;
-    op->sock = Py_NewRef(sock);
+    op->sock = Py_XNewRef(sock);
     op->arg = Py_XNewRef(arg);
     op->extra = Py_XNewRef(extra);
     op->future = op->wait = op->weakrefs = NULL;
@@ -193,14 +193,14 @@ run_step(SockOp *op, PyObject *value, PyObject **result)
     PySendResult sent;
     int first = op->state == SOCKOP_CREATED;
     op->state = SOCKOP_RUNNING;
-    if (first && UNLIKELY(op->loop->debug) && sock_check_mode(op) < 0) {
+    if (first && UNLIKELY(op->loop->debug) && op->sock != NULL && sock_check_mode(op) < 0) {
         return PYGEN_ERROR;
     }
     if (!first && still_waiting(op, value, &sent, result)) {
         return sent;
     }
     stop_watching(op);
-    if (sock_find_fd(op) < 0) {
+    if (op->sock != NULL && sock_find_fd(op) < 0) {
         return PYGEN_ERROR;
     }
     *result = op->kind->attempt(op);

@@ -72,6 +72,7 @@ uvolt_state_traverse(core_state *st, visitproc visit, void *arg)
     Py_VISIT(st->handle_type);
     Py_VISIT(st->timer_type);
     Py_VISIT(st->sockop_type);
+    Py_VISIT(st->relay_type);
     Py_VISIT(st->stream_type);
     Py_VISIT(st->listener_type);
     Py_VISIT(st->pipe_read_type);
@@ -98,6 +99,7 @@ uvolt_state_clear(core_state *st)
     Py_CLEAR(st->handle_type);
     Py_CLEAR(st->timer_type);
     Py_CLEAR(st->sockop_type);
+    Py_CLEAR(st->relay_type);
     Py_CLEAR(st->stream_type);
     Py_CLEAR(st->listener_type);
     Py_CLEAR(st->pipe_read_type);

@@ -16,7 +16,8 @@
     X(set_result) X(set_name) X(detach) X(_io_refs) X(_attach) X(_detach) X(_buffer) X(_eof)       \
     X(_waiter) X(_limit) X(_stream_reader_wr) X(feed_data) X(Task) X(coro) X(socket)               \
     X(sockname) X(peername) X(datagram_received) X(error_received) X(sendto) X(do_handshake)       \
-    X(unwrap) X(data) X(done) X(connect) X(setblocking)
+    X(unwrap) X(data) X(done) X(connect) X(setblocking) X(submit) X(cancelled) X(cancel)           \
+    X(add_done_callback) X(_state) X(_result) X(_exception) X(_getaddrinfo)
 
 /* What C needs from asyncio and from our own Python side (uvolt._support). Strong references. */
 #define UVOLT_IMPORTS(X)                                                                           \
@@ -33,6 +34,12 @@
     X(SSLCertVerificationError, "uvolt._tls", "CertificateError")                                  \
     X(TLSAgain, "uvolt._tls", "AGAIN")                                                             \
     X(tls_support, "uvolt._tls", NULL)                                                             \
+    X(futures, "asyncio.futures", NULL)                                                            \
+    X(ConcurrentFuture, "concurrent.futures", "Future")                                            \
+    X(InetFamily, "socket", "AF_INET")                                                             \
+    X(Inet6Family, "socket", "AF_INET6")                                                           \
+    X(StreamKind, "socket", "SOCK_STREAM")                                                         \
+    X(DatagramKind, "socket", "SOCK_DGRAM")                                                        \
     X(AioLoop, "asyncio.selector_events", "BaseSelectorEventLoop")                                 \
     X(Socket, "socket", "socket")                                                                  \
     X(RawSocket, "_socket", "socket")                                                              \
@@ -54,6 +61,7 @@ typedef struct core_state {
     PyTypeObject *handle_type;
     PyTypeObject *timer_type;
     PyTypeObject *sockop_type;
+    PyTypeObject *relay_type;
     PyTypeObject *stream_type;
     PyTypeObject *listener_type;
     PyTypeObject *pipe_read_type;

@@ -1,6 +1,7 @@
 """The C core of uvolt. Signatures here equal those in the docstrings; tests/lint compares them."""
 
 import asyncio
+import concurrent.futures
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Generator, Iterable
@@ -112,6 +113,10 @@ class SockOp(Coroutine[Any, Any, Any]):
     def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any: ...
     def close(self) -> None: ...
 
+@final
+class Relay:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
 @disjoint_base
 class Loop:
     slow_callback_duration: float
@@ -180,6 +185,22 @@ class Loop:
     ) -> None: ...
     def remove_reader(self, fd: _FD, /) -> bool: ...
     def remove_writer(self, fd: _FD, /) -> bool: ...
+    def run_in_executor(
+        self,
+        executor: concurrent.futures.Executor | None,
+        func: Callable[[Unpack[_Ts]], _T],
+        *args: Unpack[_Ts],
+    ) -> asyncio.Future[_T]: ...
+    def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Coroutine[Any, Any, list[Any]]: ...
     def sock_recv(self, sock: socket.socket, n: int) -> Coroutine[Any, Any, bytes]: ...
     def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> Coroutine[Any, Any, int]: ...
     def sock_recvfrom(

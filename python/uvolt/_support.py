@@ -7,6 +7,7 @@ the core.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import errno
 import inspect
 import logging
@@ -172,6 +173,11 @@ def fail_waiter(future: asyncio.Future[Any], exc: BaseException | None) -> None:
     """What waits for a connection to be flushed learns that it is lost."""
     if not future.done():
         future.set_exception(exc or ConnectionError("Connection is closed by peer"))
+
+
+def default_executor() -> concurrent.futures.Executor:
+    """What run_in_executor(None, ...) uses if the program has not set an executor."""
+    return concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
 
 
 def socket_from_fd(fd: int) -> socket.socket:

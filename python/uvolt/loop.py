@@ -197,7 +197,7 @@ class Loop(  # type: ignore[misc]
 
     # ---- names ---------------------------------------------------------------------------------
 
-    async def getaddrinfo(
+    async def _getaddrinfo(
         self,
         host: Any,
         port: Any,
@@ -207,7 +207,7 @@ class Loop(  # type: ignore[misc]
         proto: int = 0,
         flags: int = 0,
     ) -> Any:
-        """socket.getaddrinfo() in a thread; a numeric host and port are answered at once."""
+        """getaddrinfo() of what the C core does not answer at once."""
         nul: Any = b"\0" if isinstance(host, bytes) else "\0"
         if isinstance(host, (str, bytes)) and nul in host:
             raise ValueError("embedded null character in host")  # some Pythons cut it short there
@@ -215,6 +215,8 @@ class Loop(  # type: ignore[misc]
             return socket.getaddrinfo(host, port, family, type, proto, flags)
         lookup = self._getaddrinfo_debug if self._debug else socket.getaddrinfo
         return await self.run_in_executor(None, lookup, host, port, family, type, proto, flags)
+
+    _getaddrinfo.__name__, _getaddrinfo.__qualname__ = "getaddrinfo", "Loop.getaddrinfo"
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
         """socket.getnameinfo() in a thread; at once when only numbers are asked for."""

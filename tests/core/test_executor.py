@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 import support
@@ -256,3 +258,147 @@ def test_debug_mode_checks_the_callback(loop):
         loop.run_in_executor(None, coro)
     with pytest.raises(TypeError):
         loop.run_in_executor(None, 42)
+
+
+class Instant(concurrent.futures.Executor):
+    """Futures that the test completes, or that are done when they are given."""
+
+    def __init__(self, future):
+        self.future = future
+
+    def submit(self, function, /, *args, **kwargs):
+        self.future.submitted = (function, args)
+        return self.future
+
+
+class OwnFuture(concurrent.futures.Future):
+    pass
+
+
+KINDS = [concurrent.futures.Future, OwnFuture]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_of_the_executors_future(loop, kind):
+    async def main():
+        done = kind()
+        done.set_result("here")
+        assert await loop.run_in_executor(Instant(done), print, 1, 2) == "here"
+        assert done.submitted == (print, (1, 2))
+        later = kind()
+        waiting = loop.run_in_executor(Instant(later), print)
+        assert type(waiting) is type(loop.create_future())
+        await support.settle()
+        assert not waiting.done()
+        threading.Thread(target=later.set_result, args=(None,)).start()
+        assert await waiting is None
+        for raised, expected in (
+            (ValueError("mine"), ValueError),
+            (concurrent.futures.CancelledError(), asyncio.CancelledError),
+            (concurrent.futures.TimeoutError(), asyncio.TimeoutError),
+            (concurrent.futures.InvalidStateError(), asyncio.InvalidStateError),
+        ):
+            failed = kind()
+            failed.set_exception(raised)
+            with pytest.raises(expected):
+                await loop.run_in_executor(Instant(failed), print)
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cancellation_goes_both_ways(loop, kind):
+    async def main():
+        source = kind()
+        waiting = loop.run_in_executor(Instant(source), print)
+        source.cancel()
+        source.set_running_or_notify_cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        source = kind()
+        waiting = loop.run_in_executor(Instant(source), print)
+        waiting.cancel()
+        await support.settle()
+        assert source.cancelled()
+        source = kind()  # one that cannot be cancelled any more: its result goes nowhere
+        source.set_running_or_notify_cancel()
+        waiting = loop.run_in_executor(Instant(source), print)
+        waiting.cancel()
+        await support.settle()
+        source.set_result(1)
+        await support.settle()
+        assert waiting.cancelled()
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_result_set_by_somebody_else(loop, contexts, kind):
+    async def main():
+        source = kind()
+        waiting = loop.run_in_executor(Instant(source), print)
+        waiting.set_result("mine")
+        source.set_result("late")
+        await support.settle()
+        assert await waiting == "mine"
+
+    loop.run_until_complete(main())
+    assert [type(c["exception"]) for c in contexts] == [AssertionError]
+
+
+def test_an_asyncio_future_is_given_back_as_it_is(loop):
+    future = loop.create_future()
+    assert loop.run_in_executor(Instant(future), print) is future
+
+
+def test_keywords_and_wrong_arguments(loop):
+    future = loop.run_in_executor(executor=None, func=int)
+    assert loop.run_until_complete(future) == 0
+    for call in (lambda: loop.run_in_executor(), lambda: loop.run_in_executor(None)):
+        with pytest.raises(TypeError, match=r"run_in_executor\(\) missing"):
+            call()
+    with pytest.raises(AttributeError, match="submit"):
+        loop.run_in_executor(object(), int)
+
+
+def test_nothing_is_kept_of_a_call(loop):
+    class Result:
+        pass
+
+    refs = []
+
+    def work():
+        result = Result()
+        refs.append(weakref.ref(result))
+        return result
+
+    async def main():
+        for _ in range(20):
+            await loop.run_in_executor(None, work)
+
+    loop.run_until_complete(main())
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        loop.run_until_complete(loop.run_in_executor(pool, work))
+    loop.run_until_complete(loop.shutdown_default_executor())
+    gc.collect()
+    assert [ref for ref in refs if ref() is not None] == []
+
+
+def test_cancelled_tasks_leave_nothing(loop):
+    """Futures that are never completed go with the executor that forgot them."""
+
+    async def main():
+        source = concurrent.futures.Future()
+        task = asyncio.ensure_future(wrap(loop.run_in_executor(Instant(source), print)))
+        await support.settle()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return weakref.ref(source)
+
+    async def wrap(future):
+        return await future
+
+    ref = loop.run_until_complete(main())
+    gc.collect()
+    assert ref() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 
@@ -320,3 +321,73 @@ def test_getnameinfo_default_flags(loop):
     assert loop.run_until_complete(loop.getnameinfo(("127.0.0.1", 80))) == socket.getnameinfo(
         ("127.0.0.1", 80), 0
     )
+
+
+@pytest.mark.parametrize("family", [0, socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize(
+    "flags", [0, socket.AI_PASSIVE, socket.AI_NUMERICHOST, socket.AI_CANONNAME]
+)
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_types_and_values_of_an_answer(loop, family, flags, kind):
+    """The same values, of the same types: enum members where the socket module has them."""
+    hosts = ["127.0.0.1", "::1", "2001:DB8:0::1", "::ffff:127.0.0.1", "127.1", "1.2.3.04"]
+    for host in hosts:
+        for port in (80, "80", "080", "00080", True, 65536, -1, "65536", "+80", None):
+            got, expected = both(loop, host, port, family=family, type=kind, flags=flags)
+            assert got == expected, (host, port)
+            if isinstance(got, list):
+                for entry, like in zip(got, expected, strict=True):
+                    assert [type(x) for x in entry] == [type(x) for x in like]
+                    assert [type(x) for x in entry[4]] == [type(x) for x in like[4]]
+
+
+def test_an_address_is_answered_by_the_first_step(loop):
+    coro = loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
+    assert asyncio.iscoroutine(coro)
+    if type(loop) is asyncio.SelectorEventLoop:  # asks a thread
+        coro.close()
+        return
+    with pytest.raises(StopIteration) as caught:
+        coro.send(None)
+    assert caught.value.value == socket.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
+
+
+def test_getaddrinfo_arguments(loop):
+    for call in (
+        lambda: loop.getaddrinfo(),
+        lambda: loop.getaddrinfo("127.0.0.1"),
+        lambda: loop.getaddrinfo("127.0.0.1", 80, 0),
+        lambda: loop.getaddrinfo("127.0.0.1", 80, kind=1),
+        lambda: loop.getaddrinfo("127.0.0.1", host="x", port=1),
+    ):
+        with pytest.raises(TypeError, match=r"getaddrinfo\(\)"):
+            call()
+    expected = socket.getaddrinfo("127.0.0.1", 80)
+    assert loop.run_until_complete(loop.getaddrinfo(host="127.0.0.1", port=80)) == expected
+
+
+def test_answers_are_ones_own(loop):
+    """Who changes the list changes nobody else's."""
+
+    async def ask_for():
+        return await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
+
+    first = loop.run_until_complete(ask_for())
+    first.clear()
+    assert len(loop.run_until_complete(ask_for())) == 1
+
+
+def test_audit_event(loop):
+    seen = []
+    active = True
+
+    def hook(event, args):
+        if active and event == "socket.getaddrinfo":
+            seen.append(args)
+
+    sys.addaudithook(hook)
+    try:
+        loop.run_until_complete(loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM))
+    finally:
+        active = False
+    assert seen == [("127.0.0.1", 80, 0, socket.SOCK_STREAM, 0)]

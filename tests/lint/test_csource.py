@@ -48,6 +48,7 @@ VISIT_ONLY = {
     ("pipe", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("udp", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("tls", "loop"): "kept until dealloc, methods of a cleared transport need it",
+    ("relay", "loop"): "kept until dealloc, it has the state",
     ("sockop", "loop"): "kept until dealloc, it has the state",
     ("loop", "module"): "kept until dealloc, it owns the state",
 }
