@@ -251,9 +251,11 @@ into_size(SockOp *op, Py_ssize_t len)
     if (size == -1 && PyErr_Occurred()) {
         return -1;
     }
-    if (size == 0) {
+    if (size == 0) { /* a subclass of bytearray may say anything */
         size = PyObject_Size(op->arg);
-        return size == 0 ? len : size;
+        if (size <= 0) {
+            return size == 0 ? len : -1;
+        }
     }
     if (size < 0) {
         PyErr_SetString(PyExc_ValueError, "negative buffersize in recvfrom_into");

@@ -324,6 +324,13 @@ def test_bad_arguments_are_told_by_the_first_step(loop, pair, n):
         oracle.close()
 
 
+class Overstated(bytearray):
+    """Its len() is not that of its buffer."""
+
+    def __len__(self):
+        return 100_000
+
+
 @DATAGRAMS
 def test_bad_datagram_arguments(loop):
     calls = [
@@ -331,6 +338,7 @@ def test_bad_datagram_arguments(loop):
         lambda loop, s: loop.sock_recvfrom(s, "1"),
         lambda loop, s: loop.sock_recvfrom_into(s, bytearray(4), -1),
         lambda loop, s: loop.sock_recvfrom_into(s, bytearray(4), 5),
+        lambda loop, s: loop.sock_recvfrom_into(s, Overstated(4)),
         lambda loop, s: loop.sock_recvfrom_into(s, b"readonly"),
         lambda loop, s: loop.sock_sendto(s, b"x", ("127.0.0.1", "port")),
         lambda loop, s: loop.sock_sendto(s, "text", ("127.0.0.1", 9)),
