@@ -392,6 +392,9 @@ static PyMethodDef loop_methods[] = {
     {"sock_connect", FAST(sock_connect), METH_FASTCALL | METH_KEYWORDS,
      "sock_connect($self, sock, address)\n--\n\n"
      "Connect to address, looking up its host if that is a name. A coroutine."},
+    {"_sendfile", FAST(sendfile_start), METH_FASTCALL,
+     "_sendfile($self, sock, file, offset, count, /)\n--\n\n"
+     "sendfile() from the descriptor file; how many bytes, count or all of them if it is 0. A coroutine."},
     {"_add_reader", FAST(fdwatch_add_reader_raw), METH_FASTCALL,
      "_add_reader($self, fd, callback, /, *args)\n--\n\nadd_reader() unchecked; the Handle."},
     {"_add_writer", FAST(fdwatch_add_writer_raw), METH_FASTCALL,

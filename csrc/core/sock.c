@@ -1,8 +1,8 @@
 /* sock.c - loop.sock_recv, sock_recv_into, sock_recvfrom, sock_recvfrom_into, sock_sendall, sock_sendto, sock_accept.
  *
  * For exactly socket.socket, with the addresses that most sockets have; any other object, a subclass or a mock, is
- * asyncio's own coroutine's, which calls the object's methods; so are keywords, and its TypeErrors. The calls never block, whatever the socket's mode.
- * Owns nothing: sockop.c has the state. Threads: the loop's. PYCALL: the methods' steps. */
+ * asyncio's own coroutine's, which calls the object's methods; so are keywords, and its TypeErrors.
+ * The calls never block, whatever the socket's mode. Owns nothing: sockop.c has the state. Threads: the loop's. PYCALL: the methods' steps. */
 #include "core/sock.h"
 
 #include <errno.h>
@@ -321,18 +321,11 @@ attempt_sendall(SockOp *op)
     return op->blocked ? NULL : Py_NewRef(Py_None);
 }
 
-/* There is room: go on, without Python, until all is sent. Not for a caller that was cancelled, nor on a number
- * that has become somebody else's. */
+/* There is room: go on, without Python, until all is sent. */
 static int
 ready_sendall(SockOp *op)
 {
-    PyObject *done = PyObject_CallMethodNoArgs(op->future, op->loop->st->n_done);
-    if (done == NULL || sock_find_fd(op) < 0) {
-        PyErr_Clear();
-    }
-    int over = done != Py_False;
-    Py_XDECREF(done);
-    return over || send_rest(op) == 0;
+    return sockop_is_over(op) || send_rest(op) == 0;
 }
 
 /* The result of a method of the socket; BlockingIOError is what op->blocked is for. Steals `result`. */
@@ -444,14 +437,14 @@ is_resolved(LoopObject *loop, PyObject *sock, PyObject *address)
 
 /* ---- the methods --------------------------------------------------------------------------- */
 
-static const sockop_kind kind_recv = {"sock_recv", 0, attempt_recv, NULL};
-static const sockop_kind kind_recv_into = {"sock_recv_into", 0, attempt_recv_into, NULL};
-static const sockop_kind kind_recvfrom = {"sock_recvfrom", 0, attempt_recvfrom, NULL};
-static const sockop_kind kind_recvfrom_into = {"sock_recvfrom_into", 0, attempt_recvfrom_into, NULL};
-static const sockop_kind kind_sendall = {"sock_sendall", 1, attempt_sendall, ready_sendall};
-static const sockop_kind kind_sendto = {"sock_sendto", 1, attempt_sendto, NULL};
-static const sockop_kind kind_accept = {"sock_accept", 0, attempt_accept, NULL};
-static const sockop_kind kind_connect = {"sock_connect", 1, attempt_connect, NULL};
+static const sockop_kind kind_recv = {"sock_recv", 0, attempt_recv, NULL, NULL};
+static const sockop_kind kind_recv_into = {"sock_recv_into", 0, attempt_recv_into, NULL, NULL};
+static const sockop_kind kind_recvfrom = {"sock_recvfrom", 0, attempt_recvfrom, NULL, NULL};
+static const sockop_kind kind_recvfrom_into = {"sock_recvfrom_into", 0, attempt_recvfrom_into, NULL, NULL};
+static const sockop_kind kind_sendall = {"sock_sendall", 1, attempt_sendall, ready_sendall, NULL};
+static const sockop_kind kind_sendto = {"sock_sendto", 1, attempt_sendto, NULL, NULL};
+static const sockop_kind kind_accept = {"sock_accept", 0, attempt_accept, NULL, NULL};
+static const sockop_kind kind_connect = {"sock_connect", 1, attempt_connect, NULL, NULL};
 
 /* A method whose arguments are the socket and one thing more. */
 #define METHOD_OF_TWO(kind, check)                                                                 \

@@ -14,6 +14,7 @@ typedef struct sockop_kind {
     PyObject *(*attempt)(SockOp *op);
     /* An event came: is it time to wake the caller? NULL: always. */
     int (*ready)(SockOp *op);
+    void (*end)(SockOp *op); /* what is left to do when it is over, however that came; or NULL */
 } sockop_kind;
 
 enum { SOCKOP_CREATED, SOCKOP_RUNNING, SOCKOP_WAITING, SOCKOP_OVER };
@@ -30,6 +31,10 @@ struct SockOp {
     PyObject *weakrefs;
     Py_buffer view;   /* of `arg`; held if view.obj is not NULL */
     Py_ssize_t sent;  /* bytes */
+    off_t offset;     /* of sock_sendfile: where in the file to begin, */
+    Py_ssize_t count; /* how many bytes, 0 for all, */
+    int file;         /* its descriptor, */
+    char ended;       /* and whether all is sent or the file is at its end */
     int fd;           /* of the last try */
     int err;          /* errno of a try between two steps, 0 if none */
     char state;
@@ -50,6 +55,7 @@ int sockop_ready(PyObject *op);
 void sockop_wake(PyObject *op);
 
 /* sock.c: what the steps ask of the socket object. */
+int sockop_is_over(SockOp *op); /* for `ready`: nobody waits any more, or the descriptor cannot be told */
 int sock_find_fd(SockOp *op);    /* its descriptor now, or -1, in op->fd; -1 with an exception */
 int sock_check_mode(SockOp *op); /* debug mode: -1 with ValueError if it blocks */
 int sock_is_stream(core_state *st, PyObject *sock);
@@ -62,5 +68,8 @@ PyObject *sock_sendall(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *sock_sendto(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *sock_accept(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *sock_connect(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+
+/* sendfile.c */
+PyObject *sendfile_start(PyObject *, PyObject *const *, Py_ssize_t);
 
 #endif

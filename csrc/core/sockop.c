@@ -63,6 +63,9 @@ finish(SockOp *op)
 {
     op->state = SOCKOP_OVER;
     stop_watching(op);
+    if (op->kind->end != NULL) {
+        op->kind->end(op);
+    }
     sockop_clear((PyObject *)op);
 }
 
@@ -120,6 +123,17 @@ sockop_ready(PyObject *self)
 {
     SockOp *op = (SockOp *)self;
     return op->kind->ready == NULL || op->kind->ready(op);
+}
+
+/* Not for a caller that was cancelled, nor on a number that has become somebody else's. */
+int
+sockop_is_over(SockOp *op)
+{
+    PyObject *done = PyObject_CallMethodNoArgs(op->future, op->loop->st->n_done);
+    int over = done != Py_False || sock_find_fd(op) < 0;
+    Py_XDECREF(done);
+    PyErr_Clear();
+    return over;
 }
 
 void

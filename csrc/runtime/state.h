@@ -35,6 +35,7 @@
     X(TLSAgain, "uvolt._tls", "AGAIN")                                                             \
     X(tls_support, "uvolt._tls", NULL)                                                             \
     X(futures, "asyncio.futures", NULL)                                                            \
+    X(SendfileNotAvailableError, "asyncio.exceptions", "SendfileNotAvailableError")                \
     X(ConcurrentFuture, "concurrent.futures", "Future")                                            \
     X(InetFamily, "socket", "AF_INET")                                                             \
     X(Inet6Family, "socket", "AF_INET6")                                                           \

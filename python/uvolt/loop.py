@@ -360,6 +360,19 @@ class Loop(  # type: ignore[misc]
         _support.hold_socket(sock)
         return transport
 
+    async def _sock_sendfile_native(self, sock: Any, file: Any, offset: int, count: Any) -> int:
+        """sendfile() to a socket. SendfileNotAvailableError where the kernel cannot."""
+        if type(sock) is not socket.socket:
+            return await super()._sock_sendfile_native(sock, file, offset, count)  # type: ignore[misc,no-any-return]
+        try:
+            fd = file.fileno()
+            size = os.fstat(fd).st_size
+        except (AttributeError, OSError):  # io.UnsupportedOperation is an OSError
+            raise asyncio.SendfileNotAvailableError("not a regular file") from None
+        if not (count or size):
+            return 0
+        return await self._sendfile(sock, fd, offset, count or 0)
+
     async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: Any) -> int:
         """sendfile() to the socket of a transport, once what it has queued is sent."""
         resume_reading = transp.is_reading()
