@@ -276,9 +276,6 @@ class ConnectMixin:
         protocol = protocol_factory()
         waiter = self.create_future()
         if ssl:
-            timeouts = {"ssl_handshake_timeout": handshake}
-            if sys.version_info >= (3, 11):
-                timeouts["ssl_shutdown_timeout"] = shutdown
             transport = self._make_ssl_transport(
                 sock,
                 protocol,
@@ -286,7 +283,8 @@ class ConnectMixin:
                 waiter,
                 server_side=server_side,
                 server_hostname=server_hostname,
-                **timeouts,
+                ssl_handshake_timeout=handshake,
+                ssl_shutdown_timeout=shutdown,
             )
         else:
             transport = self._make_socket_transport(sock, protocol, waiter)
