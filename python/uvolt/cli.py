@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import ssl
 import sys
 import sysconfig
 from collections.abc import Sequence
 
-from . import __version__, libuv_version
+from . import __version__, _core, libuv_version
 from . import install as install_loop
 
 EPILOG = "`uvolt COMMAND --help` tells more about a command."
@@ -116,6 +117,11 @@ def _aiohttp_version() -> str:
     return str(aiohttp.__version__)
 
 
+def _tls_engine() -> str:
+    engine, why = _core.tls_engine()
+    return f"{engine}, {ssl.OPENSSL_VERSION}" if why is None else f"{engine} ({why})"
+
+
 def _info() -> int:
     build = "debug" if sysconfig.get_config_var("Py_DEBUG") else "release"
     flags = sysconfig.get_config_var("CFLAGS") or "unknown"
@@ -127,6 +133,7 @@ def _info() -> int:
         "compiler": platform.python_compiler(),
         "flags": flags,
         "platform": platform.platform(),
+        "TLS": _tls_engine(),
         "aiohttp": _aiohttp_version(),
     }
     width = max(map(len, lines))

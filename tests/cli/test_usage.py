@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import ssl
 import sys
 from pathlib import Path
 
@@ -78,6 +79,7 @@ def test_info(tmp_path: Path) -> None:
     assert lines["compiler"] == platform.python_compiler()
     assert lines["platform"] == platform.platform()
     assert lines["flags"]
+    assert lines["TLS"] == f"direct, {ssl.OPENSSL_VERSION}"
     import aiohttp
 
     assert lines["aiohttp"] == aiohttp.__version__
