@@ -335,10 +335,16 @@ class ProcessMixin:
         if self._debug:
             program = args if isinstance(args, (bytes, str)) else args[0]
             logger.debug("process %r created: pid %s", program, transport.get_pid())
-        waiter = self.create_future()
         process = transport._proc
         try:
             self._watch_child(transport, process)
+        except BaseException:
+            transport.close()
+            with process:  # its end, and that of its pipes
+                pass
+            raise
+        waiter = self.create_future()
+        try:
             if transport._open_pipes == 0:
                 transport._begin(waiter)
             elif connects_stock(self):
@@ -361,6 +367,11 @@ class ProcessMixin:
         """Have transport._process_exited() called when the child has exited."""
         try:
             fd = os.pidfd_open(process.pid)
+            try:
+                self._add_reader(fd, self._child_exited, fd, transport, process)
+            except BaseException:
+                os.close(fd)
+                raise
         except (AttributeError, OSError):  # an old kernel, a sandbox, no descriptor left
             threading.Thread(
                 target=self._wait_for_child,
@@ -368,9 +379,8 @@ class ProcessMixin:
                 name=f"waitpid-{process.pid}",
                 daemon=True,
             ).start()
-            return
-        self._children[fd] = process
-        self._add_reader(fd, self._child_exited, fd, transport, process)
+        else:
+            self._children[fd] = process
 
     def _child_exited(
         self: Any, fd: int, transport: SubprocessTransport, process: subprocess.Popen[bytes]

@@ -1079,6 +1079,24 @@ def test_without_pidfd(loop, loop_name, monkeypatch, refusal):
     run(loop, main)
 
 
+def test_cannot_be_watched(loop, loop_name, monkeypatch):
+    """No pidfd and no thread: no child either."""
+    support.oracle_lacks(loop_name, True, "leaves the child alone")
+    monkeypatch.delattr(os, "pidfd_open")
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    async def main():
+        for pipes in ({}, {"stdin": PIPE, "stdout": PIPE}):
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await asyncio.create_subprocess_exec("/bin/sleep", "100", **pipes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        run(loop, main)
+
+
 def test_without_pidfd_loop_closed(loop_factory, loop_name, monkeypatch, expect_log):
     support.oracle_lacks(loop_name, True, "looks once, and chooses another watcher")
     expect_log(r"Loop .* that handles pid \d+ is closed", times=1)
