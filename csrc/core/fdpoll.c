@@ -82,28 +82,46 @@ open_set(LoopObject *loop)
     return uv_poll_start(&loop->nested, UV_READABLE, on_nested);
 }
 
-/* Make room for `fd` in the table. 0 or -errno; it never grows for a number that is no descriptor. */
-static int
-grow_for(LoopObject *loop, int fd)
+/* Make room for `fd` in a table of `*room` members, all NULL or 0 at first. The table, or NULL with -errno in
+ * `*err`; it never grows for a number that is no descriptor. */
+static void *
+grow_for(void *table, size_t *room, size_t size, int fd, int *err)
 {
-    if ((size_t)fd < loop->nfds) {
-        return 0;
-    }
-    if (fcntl(fd, F_GETFD) < 0) {
-        return -errno;
-    }
-    size_t n = loop->nfds ? loop->nfds : 64;
+    *err = fcntl(fd, F_GETFD) < 0 ? -errno : 0;
+    size_t n = *room ? *room : 64;
     while (n <= (size_t)fd) {
         n *= 2;
     }
-    fd_entry *fds = realloc(loop->fds, n * sizeof(*fds));
-    if (fds == NULL) {
-        return -ENOMEM;
+    char *grown = *err < 0 ? NULL : realloc(table, n * size);
+    if (grown == NULL) {
+        *err = *err < 0 ? *err : -ENOMEM;
+        return NULL;
     }
-    memset(fds + loop->nfds, 0, (n - loop->nfds) * sizeof(*fds));
-    loop->fds = fds;
-    loop->nfds = n;
-    return 0;
+    memset(grown + *room * size, 0, (n - *room) * size);
+    *room = n;
+    return grown;
+}
+
+static int
+room_to_watch(LoopObject *loop, int fd)
+{
+    int err = 0;
+    if ((size_t)fd >= loop->nfds) {
+        fd_entry *fds = grow_for(loop->fds, &loop->nfds, sizeof(*fds), fd, &err);
+        loop->fds = fds != NULL ? fds : loop->fds;
+    }
+    return err;
+}
+
+static int
+room_to_claim(LoopObject *loop, int fd)
+{
+    int err = 0;
+    if ((size_t)fd >= loop->nclaims) {
+        PyObject **claims = grow_for(loop->claims, &loop->nclaims, sizeof(*claims), fd, &err);
+        loop->claims = claims != NULL ? claims : loop->claims;
+    }
+    return err;
 }
 
 /* ---- what epoll knows ---------------------------------------------------------------------- */
@@ -326,7 +344,7 @@ has_c_watcher(LoopObject *loop, int fd)
 int
 fdpoll_set(LoopObject *loop, int fd, int write, PyObject *watcher)
 {
-    int err = grow_for(loop, fd);
+    int err = room_to_watch(loop, fd);
     if (err == 0 && has_c_watcher(loop, fd)) {
         PyErr_Format(PyExc_RuntimeError, "File descriptor %d is used by a server or the loop itself", fd);
         return -1;
@@ -455,7 +473,7 @@ end_keeping(LoopObject *loop, int fd)
 int
 fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keeper)
 {
-    int err = grow_for(loop, fd);
+    int err = room_to_watch(loop, fd);
     if (err < 0) {
         return err;
     }
@@ -489,21 +507,23 @@ fdpoll_unwatch(LoopObject *loop, int fd, void *arg)
 int
 fdpoll_claim(LoopObject *loop, int fd, PyObject *transport)
 {
-    int err = grow_for(loop, fd);
+    int err = room_to_claim(loop, fd);
     if (err < 0) {
         uvolt_raise_uv(err);
         return -1;
     }
-    end_keeping(loop, fd);
-    loop->fds[fd].transport = transport;
+    if ((size_t)fd < loop->nfds) {
+        end_keeping(loop, fd);
+    }
+    loop->claims[fd] = transport;
     return 0;
 }
 
 void
 fdpoll_release(LoopObject *loop, int fd, PyObject *transport)
 {
-    if (fd >= 0 && (size_t)fd < loop->nfds && loop->fds[fd].transport == transport) {
-        loop->fds[fd].transport = NULL;
+    if (fdpoll_claimant(loop, fd) == transport) {
+        loop->claims[fd] = NULL;
     }
 }
 

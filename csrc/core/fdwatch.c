@@ -23,7 +23,7 @@ raise_in_use(int fd, PyObject *fileobj, PyObject *transport)
 static COLD int
 check_transport(LoopObject *self, int fd, PyObject *fileobj)
 {
-    PyObject *transport = Py_NewRef(self->fds[fd].transport);
+    PyObject *transport = Py_NewRef(fdpoll_claimant(self, fd));
     PyObject *r = PyObject_CallMethod(transport, "is_closing", NULL);
     int closing = r == NULL ? -1 : PyObject_IsTrue(r);
     Py_XDECREF(r);
@@ -63,7 +63,7 @@ check_python_transports(LoopObject *self, int fd, PyObject *fileobj)
 int
 fdwatch_check_free(LoopObject *self, int fd, PyObject *fileobj)
 {
-    if (UNLIKELY((size_t)fd < self->nfds && self->fds[fd].transport != NULL)) {
+    if (UNLIKELY(fdpoll_claimant(self, fd) != NULL)) {
         return check_transport(self, fd, fileobj);
     }
     return self->transports == NULL ? 0 : check_python_transports(self, fd, fileobj);

@@ -232,6 +232,7 @@ loop_dealloc(PyObject *op)
     free(self->due.slots);
     free(self->timers.slots);
     free(self->fds);
+    free(self->claims);
     free(self->recv_buffer);
     free(self->plain_buffer);
     free(self->send_buffer);

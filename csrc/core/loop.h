@@ -33,7 +33,6 @@ typedef struct fd_entry {
     fd_callback callback; /* C watcher instead of reader/writer */
     void *arg;            /* raw: what `callback` gets, usually `keeper` */
     PyObject *keeper;     /* strong: keeps `arg` alive while it is watched, or NULL */
-    PyObject *transport;  /* borrowed: the transport that uses this fd, kept by the uv handle */
     PyObject *sock;       /* strong: weak reference to the socket whose read interest is kept, or NULL */
     uint32_t mask;        /* what epoll was told */
     uint32_t gen;         /* which registration this is; 0 if epoll does not have it */
@@ -73,6 +72,8 @@ struct LoopObject {
     list_node touched;      /* loop_owned, to be checked before the next poll */
     fd_entry *fds;
     size_t nfds;
+    PyObject **claims;      /* by fd; borrowed: the transport that uses it, kept by its uv handle */
+    size_t nclaims;
     uint32_t generation;    /* of the registration made last */
     unsigned stale_polls;   /* in a row, that gave an event of a descriptor we do not know */
     char stale_event;       /* this one did */
@@ -201,6 +202,12 @@ void fdpoll_note_read(LoopObject *loop, int fd, PyObject *sock, int woken, int i
 int fdpoll_is_futile(LoopObject *loop, int fd, PyObject *sock);
 
 int fdpoll_claim(LoopObject *loop, int fd, PyObject *transport); /* 0, or -1 with an exception */
+/* The transport that uses this descriptor, borrowed, or NULL. */
+static inline PyObject *
+fdpoll_claimant(const LoopObject *loop, int fd)
+{
+    return (size_t)fd < loop->nclaims ? loop->claims[fd] : NULL;
+}
 void fdpoll_release(LoopObject *loop, int fd, PyObject *transport);
 int fdpoll_after_fork(LoopObject *loop); /* 0 or -errno */
 void fdpoll_close(LoopObject *loop);

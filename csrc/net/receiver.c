@@ -21,27 +21,20 @@ note_slow(receiver *rx, PyObject *callback, PyObject *arg, double took)
     return r == NULL ? -1 : 0;
 }
 
-/* callback(arg) in the context of the transport. New reference. A bound method is taken apart here: its
- * own vectorcall would copy the arguments once more. */
+/* callback(arg), or callback(self, arg), in the context of the transport. New reference. */
 static inline PyObject *
-call_in_context(receiver *rx, PyObject *callback, PyObject *arg)
+call_in_context(receiver *rx, PyObject *callback, PyObject *self, PyObject *arg)
 {
-    PyObject *context = rx->context, *function = callback;
-    PyObject *args[3] = {NULL, arg};
-    size_t nargs = 1;
-    if (LIKELY(PyMethod_Check(callback))) {
-        function = PyMethod_GET_FUNCTION(callback);
-        args[1] = PyMethod_GET_SELF(callback);
-        args[2] = arg;
-        nargs = 2;
-    }
+    PyObject *context = rx->context, *args[3] = {NULL, self, arg};
+    PyObject **first = self != NULL ? args + 1 : args + 2;
+    size_t nargs = self != NULL ? 2 : 1;
     int debug = rx->loop->debug;
     double start = UNLIKELY(debug) ? clock_now() : 0;
     if (UNLIKELY(PyContext_Enter(context) < 0)) {
         return NULL;
     }
     PyObject *r =
-        PyObject_Vectorcall(function, args + 1, nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        PyObject_Vectorcall(callback, first, nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     if (UNLIKELY(PyContext_Exit(context) < 0)) {
         Py_CLEAR(r);
     }
@@ -56,19 +49,34 @@ call_in_context(receiver *rx, PyObject *callback, PyObject *arg)
 
 /* ---- data_received(bytes) ------------------------------------------------------------ */
 
-static int
-deliver_bytes(receiver *rx, const char *base, Py_ssize_t n)
+static inline int
+deliver_bytes_to(receiver *rx, PyObject *self, const char *base, Py_ssize_t n)
 {
     PyObject *bytes = spare_bytes(rx->loop, base, n);
     if (UNLIKELY(bytes == NULL)) {
         return -1;
     }
     PyObject *callback = Py_NewRef(rx->on_data);
-    PyObject *r = call_in_context(rx, callback, bytes);
+    Py_XINCREF(self);
+    PyObject *r = call_in_context(rx, callback, self, bytes);
+    Py_XDECREF(self);
     Py_DECREF(callback);
     spare_release(rx->loop, bytes);
     Py_XDECREF(r);
     return r == NULL ? -1 : 0;
+}
+
+static int
+deliver_bytes(receiver *rx, const char *base, Py_ssize_t n)
+{
+    return deliver_bytes_to(rx, NULL, base, n);
+}
+
+/* on_data is the function of a method: a bound one would be 64 bytes a connection, and copy its arguments. */
+static int
+deliver_bytes_to_method(receiver *rx, const char *base, Py_ssize_t n)
+{
+    return deliver_bytes_to(rx, rx->protocol, base, n);
 }
 
 /* ---- BufferedProtocol ---------------------------------------------------------------- */
@@ -124,7 +132,7 @@ receiver_take_buffer(receiver *rx, Py_ssize_t size, char **base, size_t *len)
 {
     PyObject *hint = PyLong_FromSsize_t(size);
     PyObject *callback = Py_NewRef(rx->get_buffer);
-    PyObject *obj = hint == NULL ? NULL : call_in_context(rx, callback, hint);
+    PyObject *obj = hint == NULL ? NULL : call_in_context(rx, callback, NULL, hint);
     Py_DECREF(callback);
     Py_XDECREF(hint);
     int rc = obj == NULL ? -1 : take_view(rx, obj);
@@ -146,7 +154,7 @@ deliver_buffer(receiver *rx, const char *Py_UNUSED(base), Py_ssize_t n)
         return -1;
     }
     PyObject *callback = Py_NewRef(rx->on_data);
-    PyObject *r = call_in_context(rx, callback, count);
+    PyObject *r = call_in_context(rx, callback, NULL, count);
     Py_DECREF(callback);
     Py_DECREF(count);
     Py_XDECREF(r);
@@ -335,6 +343,11 @@ choose(receiver *rx)
             /* A protocol without data_received fails when data comes, as on asyncio. */
             if (PyObject_GetOptionalAttr(rx->protocol, st->n_data_received, &on_data) == 0) {
                 on_data = Py_NewRef(Py_None);
+            }
+            if (on_data != NULL && PyMethod_Check(on_data)
+                && PyMethod_GET_SELF(on_data) == rx->protocol) {
+                Py_SETREF(on_data, Py_NewRef(PyMethod_GET_FUNCTION(on_data)));
+                deliver = deliver_bytes_to_method;
             }
         }
     }

@@ -13,8 +13,8 @@ typedef struct receiver receiver;
 struct receiver {
     LoopObject *loop;     /* borrowed: the transport keeps it */
     PyObject *protocol;   /* strong; NULL after connection_lost */
-    PyObject *on_data;    /* strong: bound data_received, or buffer_updated, or the weak reference
-                           * to a stock StreamReader */
+    PyObject *on_data;    /* strong: data_received or its function, or buffer_updated, or the weak
+                           * reference to a stock StreamReader */
     PyObject *get_buffer; /* strong: bound get_buffer of a BufferedProtocol, NULL for others */
     PyObject *context;    /* strong: what protocol callbacks run in */
     Py_buffer *view;      /* raw: what get_buffer gave, during one read; made on first use */
