@@ -271,7 +271,7 @@ stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObjec
     s->to.loop = loop;
     list_init(&s->owned.node);
     s->fd = -1;
-    s->high = 64 * 1024;
+    s->high = STREAM_HIGH_WATER;
     s->low = s->high / 4;
     s->to.context = context != NULL ? Py_NewRef(context) : PyContext_CopyCurrent();
     if (UVOLT_EAGER_DICT && s->to.context != NULL && (s->dict = PyDict_New()) == NULL) {

@@ -11,6 +11,8 @@
 #include "net/receiver.h"
 #include "runtime/sockaddr.h"
 
+#define STREAM_HIGH_WATER (64 * 1024) /* bytes, as asyncio's */
+
 typedef struct StreamObject StreamObject;
 
 /* Where the bytes of a read go: to the protocol, or to a layer above in C. PYCALL: both. */
@@ -95,6 +97,8 @@ PyObject *stream_bytes_list(PyObject *iterable); /* its items as exact bytes; ne
 size_t stream_pending(const StreamObject *s); /* bytes accepted by write() and not sent */
 void stream_drop_queue(StreamObject *s);
 void stream_forget_writes(StreamObject *s); /* the handle is closed: drop what libuv had as well */
+/* set_write_buffer_limits() for a user in C: -1 with what pause_writing() raised. PYCALL. */
+int stream_limit_writing(StreamObject *s, size_t high, size_t low);
 PyObject *stream_set_limits(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 
 /* ---- stream_info.c */

@@ -156,6 +156,14 @@ resume_protocol(StreamObject *s)
     }
 }
 
+int
+stream_limit_writing(StreamObject *s, size_t high, size_t low)
+{
+    s->high = high;
+    s->low = low;
+    return pause_protocol(s);
+}
+
 PyObject *
 stream_set_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -174,9 +182,7 @@ stream_set_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
     if (!ok) {
         return NULL;
     }
-    self->high = (size_t)high;
-    self->low = (size_t)low;
-    if (pause_protocol(self) < 0) {
+    if (stream_limit_writing(self, (size_t)high, (size_t)low) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -115,8 +115,8 @@ static BIO_METHOD *
 bio_method(openssl_api *api)
 {
     if (api->method == NULL) {
-        BIO_METHOD *method = api->BIO_meth_new(
-            api->BIO_get_new_index() | OPENSSL_BIO_TYPE_SOURCE_SINK, "uvolt buffers");
+        /* No index of our own: OpenSSL has 127, and every sub-interpreter would take one. */
+        BIO_METHOD *method = api->BIO_meth_new(OPENSSL_BIO_TYPE_SOURCE_SINK, "uvolt buffers");
         if (method != NULL && api->BIO_meth_set_read(method, bio_read)
             && api->BIO_meth_set_write(method, bio_write)
             && api->BIO_meth_set_ctrl(method, bio_ctrl)) {
@@ -238,6 +238,11 @@ call_step(tls_engine *e, PyObject *method)
     if (r != NULL) {
         Py_DECREF(r);
         return 1;
+    }
+    if (e->no_memory) { /* OpenSSL only knows that its BIO has failed */
+        e->no_memory = 0;
+        PyErr_NoMemory();
+        return -1;
     }
     if (PyErr_ExceptionMatches(e->loop->st->TLSAgain)) {
         PyErr_Clear();
@@ -471,7 +476,7 @@ engine_flush(tls_engine *e, engine_sender send, void *arg)
 Py_ssize_t
 engine_unsent(tls_engine *e)
 {
-    return e->api != NULL ? (Py_ssize_t)e->out_len : pending_in(e->outgoing);
+    return e->outgoing == NULL ? (Py_ssize_t)e->out_len : pending_in(e->outgoing);
 }
 
 void

@@ -100,7 +100,7 @@ verify_layout(openssl_api *api, PyObject *ssl, PyObject *context, PyObject *in, 
     }
     offset -= sizeof(void *);
     SSL *candidate = pointer_at(ssl, offset);
-    if (!is_mapped(candidate, 1024) || api->SSL_get_SSL_CTX(candidate) != pointer_at(context, FIRST_FIELD)
+    if (!is_mapped(candidate, 2048) || api->SSL_get_SSL_CTX(candidate) != pointer_at(context, FIRST_FIELD)
         || api->SSL_get_rbio(candidate) != pointer_at(in, FIRST_FIELD)
         || api->SSL_get_wbio(candidate) != pointer_at(out, FIRST_FIELD)
         || api->SSL_get_ex_data(candidate, 0) != ssl) {
@@ -110,7 +110,7 @@ verify_layout(openssl_api *api, PyObject *ssl, PyObject *context, PyObject *in, 
     return NULL;
 }
 
-/* With objects made for it by the support module: (ssl.SSLObject, _SSLSocket, context, in, out). */
+/* With what the support module has for it: (the type ssl.SSLObject, an _SSLSocket, its context, in, out). */
 static const char *
 verify(openssl_api *api, PyObject *specimen)
 {
@@ -121,7 +121,7 @@ verify(openssl_api *api, PyObject *specimen)
     const char *why = verify_layout(api, ssl, context, in, out);
     if (why == NULL) {
         api->ssl_type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(ssl));
-        api->object_type = Py_NewRef((PyObject *)Py_TYPE(object));
+        api->object_type = Py_NewRef(object);
         api->bio = Py_NewRef(in);
     }
     return why;

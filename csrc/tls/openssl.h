@@ -41,7 +41,6 @@ enum {
     X(SSL_get_wbio, BIO *, (const SSL *))                                                          \
     X(SSL_set_bio, void, (SSL *, BIO *, BIO *))                                                    \
     X(SSL_ctrl, long, (SSL *, int, long, void *))                                                  \
-    X(BIO_get_new_index, int, (void))                                                              \
     X(BIO_meth_new, BIO_METHOD *, (int, const char *))                                             \
     X(BIO_meth_set_read, int, (BIO_METHOD *, int (*)(BIO *, char *, int)))                         \
     X(BIO_meth_set_write, int, (BIO_METHOD *, int (*)(BIO *, const char *, int)))                  \

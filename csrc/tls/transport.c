@@ -93,7 +93,19 @@ attach(TlsObject *t, PyObject *lower)
             t->stream = s;
             t->writing_paused = s->protocol_paused;
             t->protocol_paused = s->protocol_paused; /* start_tls(): the program still waits for it */
+            tls_limit_below(t);
         }
+    }
+}
+
+static void
+stop_timer(TlsObject *t)
+{
+    PyObject *timer = t->timer;
+    if (timer != NULL) {
+        t->timer = NULL;
+        handle_cancel((HandleObject *)timer);
+        Py_DECREF(timer);
     }
 }
 
@@ -108,6 +120,7 @@ tls_fatal(TlsObject *t, const char *message)
     PyObject *exc = PyErr_GetRaisedException();
     t->closed = 1;
     t->state = TLS_UNWRAPPED;
+    stop_timer(t);
     force_close_below(t, exc);
     PyObject *r = PyObject_CallMethod(t->loop->st->support, "transport_failed", "OsOOO",
                                       (PyObject *)t->loop, message, exc,
@@ -120,17 +133,6 @@ tls_fatal(TlsObject *t, const char *message)
 }
 
 /* ---- timeouts ------------------------------------------------------------------------------ */
-
-static void
-stop_timer(TlsObject *t)
-{
-    PyObject *timer = t->timer;
-    if (timer != NULL) {
-        t->timer = NULL;
-        handle_cancel((HandleObject *)timer);
-        Py_DECREF(timer);
-    }
-}
 
 static int
 start_timer(TlsObject *t, PyObject *seconds, const char *method)
@@ -190,11 +192,11 @@ tls_shutdown_timed_out(PyObject *op, PyObject *Py_UNUSED(unused))
 static void
 handshake_failed(TlsObject *t)
 {
-    PyObject *exc = PyErr_GetRaisedException();
-    if (exc == NULL) {
+    if (uvolt_error_is_fatal()) { /* Ctrl-C: the handshake goes on when the loop does */
+        loop_error(t->loop, "SSL handshake interrupted", t->lower, (PyObject *)t);
         return;
     }
-    stop_timer(t);
+    PyObject *exc = PyErr_GetRaisedException();
     tls_flush(t);
     PyErr_SetRaisedException(Py_NewRef(exc));
     int verify = PyErr_ExceptionMatches(t->loop->st->SSLCertVerificationError);
@@ -263,9 +265,7 @@ tls_connection_made(PyObject *op, PyObject *lower)
         handshake_failed(t);
         Py_RETURN_NONE;
     }
-    t->busy = 1;
-    tls_continue_handshake(t);
-    t->busy = 0;
+    tls_work(t);
     Py_RETURN_NONE;
 }
 
@@ -314,7 +314,6 @@ tls_continue_shutdown(TlsObject *t)
         return;
     }
     if (rc < 0) {
-        stop_timer(t);
         tls_fatal(t, "Fatal error on transport");
         return;
     }
@@ -352,11 +351,11 @@ abort_below(TlsObject *t, PyObject *exc)
 void
 tls_begin_shutdown(TlsObject *t)
 {
-    if (t->state == TLS_HANDSHAKE) {
+    if (t->state == TLS_HANDSHAKE || t->loop->closed) {
         abort_below(t, Py_None);
         return;
     }
-    if (t->state != TLS_OPEN) {
+    if (t->state != TLS_OPEN && t->state != TLS_FLUSHING) {
         return;
     }
     t->closed = 1;
@@ -365,10 +364,12 @@ tls_begin_shutdown(TlsObject *t)
         tls_fatal(t, "Fatal error on transport");
         return;
     }
-    int busy = t->busy;
-    t->busy = 1;
-    tls_continue_shutdown(t);
-    t->busy = busy;
+    if (t->busy) { /* with the rest of the span */
+        tls_continue_shutdown(t);
+    }
+    else {
+        tls_work(t);
+    }
 }
 
 /* eof_received(): the TCP end of the peer has closed. True keeps the transport below open for now. */
@@ -385,20 +386,19 @@ tls_eof_received(PyObject *op, PyObject *Py_UNUSED(unused))
         break;
     case TLS_OPEN:
         t->state = TLS_FLUSHING;
-        if (t->app_paused) { /* resume_reading() goes on from here */
+        if (t->app_paused) { /* resume_reading() goes on from here, or close() */
             Py_RETURN_TRUE;
         }
-        tls_finish_reading(t);
+        tls_work(t);
+        break;
+    case TLS_SHUTDOWN:
+        tls_work(t);
         break;
     case TLS_FLUSHING:
-        Py_RETURN_TRUE;
-    case TLS_SHUTDOWN:
-        tls_continue_shutdown(t);
-        break;
     case TLS_UNWRAPPED:
         break;
     }
-    Py_RETURN_NONE;
+    return PyBool_FromLong(t->state == TLS_FLUSHING || t->busy);
 }
 
 /* connection_lost(exc): by the transport below. The program hears of it in the next batch. */

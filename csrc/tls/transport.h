@@ -61,6 +61,7 @@ typedef struct TlsObject {
     unsigned writing_paused : 1; /* the transport below has paused us */
     unsigned protocol_paused : 1; /* we have paused the program */
     unsigned busy : 1;           /* the engine is at work on a span */
+    unsigned more : 1;           /* something came meanwhile */
     unsigned in_context : 1;     /* a callback of the program runs, in to.context */
 } TlsObject;
 
@@ -81,8 +82,11 @@ extern const stream_sink tls_sink;
 /* `n` bytes of ciphertext from below. PYCALL. */
 void tls_incoming(TlsObject *t, const char *base, size_t n);
 void tls_read(TlsObject *t);                /* deliver what there is. PYCALL */
+/* Go on with what is held, unless that is going on already: then it is seen to at its end. PYCALL. */
+void tls_work(TlsObject *t);
 void tls_flush(TlsObject *t);               /* send what the engine has, tell the program. PYCALL */
 size_t tls_unsent(TlsObject *t);            /* bytes */
+void tls_limit_below(TlsObject *t);         /* when `stream` tells of its room. PYCALL */
 void tls_drop_buffers(TlsObject *t);
 PyObject *tls_write(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *tls_writelines(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);

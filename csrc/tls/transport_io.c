@@ -47,6 +47,18 @@ send_below(void *arg, const char *base, size_t len)
     return r == NULL ? -1 : 0;
 }
 
+/* What pauses the program must also resume it: nobody above may be stricter than the transport below, which
+ * tells only of its own limits. */
+void
+tls_limit_below(TlsObject *t)
+{
+    size_t high = t->high < STREAM_HIGH_WATER ? t->high : STREAM_HIGH_WATER;
+    size_t low = t->low < STREAM_HIGH_WATER / 4 ? t->low : STREAM_HIGH_WATER / 4;
+    if (t->stream != NULL && stream_limit_writing(t->stream, high, low) < 0) {
+        tls_fatal(t, "Fatal error on SSL protocol");
+    }
+}
+
 static COLD void
 tell_pausing(TlsObject *t, PyObject *method, const char *message)
 {
@@ -235,12 +247,14 @@ tls_writelines(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
         return NULL;
     }
     int rc = 0;
-    if (PyList_GET_SIZE(items) > 0 && may_write(t)) {
-        for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(items); i++) {
-            PyObject *bytes = PyList_GET_ITEM(items, i);
-            if (PyBytes_GET_SIZE(bytes) > 0) {
-                rc = write_span(t, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
-            }
+    if (PyList_GET_SIZE(items) == 0 || !may_write(t)) {
+        Py_DECREF(items);
+        Py_RETURN_NONE;
+    }
+    for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(items); i++) {
+        PyObject *bytes = PyList_GET_ITEM(items, i);
+        if (PyBytes_GET_SIZE(bytes) > 0) {
+            rc = write_span(t, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
         }
     }
     Py_DECREF(items);
@@ -350,6 +364,13 @@ static inline int
 may_deliver(const TlsObject *t)
 {
     return (t->state == TLS_OPEN || t->state == TLS_FLUSHING) && !t->app_paused && t->to.protocol != NULL;
+}
+
+/* Can the session go on with what is held? */
+static inline int
+may_advance(const TlsObject *t)
+{
+    return t->state == TLS_HANDSHAKE || t->state == TLS_SHUTDOWN || may_deliver(t);
 }
 
 static inline int
@@ -538,6 +559,18 @@ process_held(TlsObject *t)
 }
 
 void
+tls_work(TlsObject *t)
+{
+    t->more = 1;
+    while (!t->busy && t->more) {
+        t->more = 0;
+        process_held(t);
+        t->more &= may_advance(t);
+    }
+    control_reading(t);
+}
+
+void
 tls_incoming(TlsObject *t, const char *base, size_t n)
 {
     if (t->state == TLS_UNWRAPPED) {
@@ -550,12 +583,15 @@ tls_incoming(TlsObject *t, const char *base, size_t n)
     else if (hold(t, base, n) < 0) { /* paused, or a callback has run the loop: keep the order */
         tls_fatal(t, "Fatal error on SSL protocol");
     }
-    size_t before = 0;
-    while (!t->busy && t->held_len != before && (may_deliver(t) || t->state == TLS_SHUTDOWN)) {
-        before = t->held_len;
-        process_held(t);
+    else {
+        t->more = t->busy || may_advance(t);
     }
-    control_reading(t);
+    if (UNLIKELY(t->more || (t->held_len > 0 && may_deliver(t)))) {
+        tls_work(t);
+    }
+    else {
+        control_reading(t);
+    }
     Py_DECREF(t);
 }
 
@@ -610,9 +646,8 @@ PyObject *
 tls_resume_soon(PyObject *op, PyObject *Py_UNUSED(unused))
 {
     TlsObject *t = (TlsObject *)op;
-    if (t->state != TLS_UNWRAPPED && !t->busy && !t->app_paused) {
-        process_held(t);
-        control_reading(t);
+    if (t->state != TLS_UNWRAPPED && !t->app_paused) {
+        tls_work(t);
     }
     Py_RETURN_NONE;
 }
@@ -645,6 +680,7 @@ tls_set_write_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyOb
     if (read_limits(t, "write_limits", args, nargs, kwnames, &t->high, &t->low) < 0) {
         return NULL;
     }
+    tls_limit_below(t);
     control_writing(t);
     Py_RETURN_NONE;
 }

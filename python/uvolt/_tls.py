@@ -102,12 +102,15 @@ def wrap(
 
 
 def specimen() -> tuple[Any, Any, Any, Any, Any]:
-    """To verify the layout with: (SSLObject, _SSLSocket in it, SSLContext, both MemoryBIOs)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
+    """To verify the layout with: (type SSLObject, an _SSLSocket, its context, both MemoryBIOs).
+
+    Made by _ssl itself: somebody may have put a class of his own in place of ssl.SSLContext.
+    """
+    import _ssl
+
+    context: Any = _ssl._SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sslobj: Any = ssl.SSLContext.wrap_bio(context, incoming, outgoing)
-    return sslobj, sslobj._sslobj, context, incoming, outgoing
+    return ssl.SSLObject, context._wrap_bio(incoming, outgoing, False), context, incoming, outgoing
 
 
 def error(code: int, library: str | None, reason: str | None) -> Exception:
