@@ -351,6 +351,7 @@ send_by_python(UdpObject *u, PyObject *data, PyObject *to)
 static int
 send_now(UdpObject *u, PyObject *data, const char *base, size_t len, PyObject *to)
 {
+    small_addr addr;
     const struct sockaddr *sa = NULL;
     socklen_t sa_len = 0;
     if (!u->connected && !(u->anonymous && to == Py_None)) {
@@ -358,8 +359,12 @@ send_now(UdpObject *u, PyObject *data, const char *base, size_t len, PyObject *t
         if (peer == NULL) {
             return send_by_python(u, data, to);
         }
-        sa = &peer->addr.sa;
+        addr = peer->addr;
+        sa = &addr.sa;
         sa_len = peer->len;
+        if (PySys_Audit("socket.sendto", "OO", u->sock, to) < 0) { /* as socket.sendto() does */
+            return -1;
+        }
     }
     ssize_t n;
     do {

@@ -130,6 +130,43 @@ def test_mistaken_destinations(loop, contexts, addr, error):
     run(loop, main)
 
 
+def test_audit(loop_name):
+    """sys.addaudithook() sees each destination, and what it raises is as any mistake."""
+    out = support.script(
+        loop_name,
+        """
+        import sys
+        seen = []
+
+        def hook(event, args):
+            if event == "socket.sendto":
+                seen.append(args[1][0])
+                if args[1][0] == "127.0.0.9":
+                    raise RuntimeError("not there")
+
+        sys.addaudithook(hook)
+        loop = new_loop()
+        loop.set_exception_handler(lambda loop, context: print(context["exception"]))
+
+        async def main():
+            transport, _ = await loop.create_datagram_endpoint(
+                asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+            )
+            where = transport.get_extra_info("sockname")
+            transport.sendto(b"x", where)
+            transport.sendto(b"x", ("127.0.0.2", 9))
+            transport.sendto(b"x", ("127.0.0.9", 9))
+            print(transport.is_closing(), seen)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+        loop.run_until_complete(main())
+        loop.close()
+        """,
+    )
+    assert out == "not there\nTrue ['127.0.0.1', '127.0.0.2', '127.0.0.9']\n"
+
+
 def test_error_received_raises_from_sendto(loop):
     """sendto() calls error_received itself: what that raises is the caller's."""
 
