@@ -318,6 +318,69 @@ async def udp_pingpong(loop: Loop, n: int) -> None:
 
 
 @coroutine_case
+async def udp_peers(loop: Loop, n: int) -> None:
+    """As udp_pingpong with 32 clients that take turns: each datagram has another sender."""
+    left = n
+    done = loop.create_future()
+
+    def echo(transport: Any, data: bytes, addr: Any) -> None:
+        transport.sendto(data, addr)
+
+    def again(transport: Any, data: bytes, addr: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left > 0:
+            transport.sendto(data)
+        elif not left:
+            done.set_result(None)
+
+    server, _ = await loop.create_datagram_endpoint(
+        lambda: _Datagrams(echo), local_addr=("127.0.0.1", 0)
+    )
+    where = server.get_extra_info("sockname")
+    clients = [
+        await loop.create_datagram_endpoint(lambda: _Datagrams(again), remote_addr=where)
+        for _ in range(32)
+    ]
+    for client, _ in clients:
+        client.sendto(b"x" * 64)
+    await done
+    for client, _ in clients:
+        client.close()
+    server.close()
+    await asyncio.sleep(0)
+
+
+@coroutine_case
+async def udp_burst(loop: Loop, n: int) -> None:
+    """Datagrams of 1200 bytes (QUIC's) in bursts of 50, sent and received in the same loop."""
+    got = 0
+    complete = loop.create_future()
+
+    def count(transport: Any, data: bytes, addr: Any) -> None:
+        nonlocal got
+        got += 1
+        if got == size:
+            complete.set_result(None)
+
+    server, _ = await loop.create_datagram_endpoint(
+        lambda: _Datagrams(count), local_addr=("127.0.0.1", 0)
+    )
+    client, _ = await loop.create_datagram_endpoint(
+        asyncio.DatagramProtocol, remote_addr=server.get_extra_info("sockname")
+    )
+    data = b"x" * 1200
+    for start in range(0, n, 50):
+        got, size, complete = 0, min(50, n - start), loop.create_future()
+        for _ in range(size):
+            client.sendto(data)
+        await complete
+    client.close()
+    server.close()
+    await asyncio.sleep(0)
+
+
+@coroutine_case
 async def connect_close(loop: Loop, n: int) -> None:
     """open_connection, a line from the server, close; client and server on the same loop."""
 

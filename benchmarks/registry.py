@@ -124,6 +124,8 @@ def _micro() -> None:
     micro("getaddrinfo_literal", "call", "the look-up of a numeric address", counted=(200, 1200))
     quick("sock_pingpong", "round trip", "loop.sock_recv and sock_sendall", batch=300)
     quick("udp_pingpong", "round trip", "datagram endpoints", batch=300)
+    micro("udp_peers", "round trip", "a datagram endpoint with 32 peers", batch=300)
+    micro("udp_burst", "datagram", "datagrams of 1200 bytes, 50 at a time")
     micro("connect_close", "connection", "connect, read a line, close", counted=few, batch=50)
     micro("subprocess", "process", "a child started and waited for", counted=child, batch=10)
     micro("subprocess_pipe", "process", "a child with pipes, communicate", counted=child, batch=10)
