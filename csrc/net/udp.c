@@ -2,8 +2,8 @@
  * Owns:    the socket object from udp_make() on; see udp.h for the members.
  * Kept by: its uv handle (loop_own) until the close callback.
  * Threads: the loop's. PYCALL: udp_fatal(), the methods.
- * A uv_poll_t and not a uv_udp_t: that one sets SO_REUSEADDR on every socket it is given, which lets other
- * users take a port over, and ends every wake-up with a recvmsg() that finds nothing. */
+ * A uv_poll_t and not a uv_udp_t: that one (libuv 1.44) sets SO_REUSEADDR on every socket it is given, which lets
+ * others take a port over, and ends every wake-up with a recvmsg() that finds nothing. */
 #include "net/udp.h"
 
 #include <errno.h>
