@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # tools/system.sh [servers]: sees to what the build needs from the system (compiler, pkg-config, libuv and Python
-# headers, venv), and with "servers" to the servers that the tests start. Installs what is missing when it may (root on
+# headers, venv), and with "servers" to the programs that the tests start. Installs what is missing when it may (root on
 # Debian or Ubuntu), otherwise says in one line what to install. PYTHON names the interpreter (default python3). Asks
 # apt-get for nothing when all is there.
 set -euo pipefail
@@ -24,6 +24,8 @@ EOF
     for server in redis-server mosquitto rabbitmq-server; do
         command -v "$server" >/dev/null || echo "$server"
     done
+    command -v openssl >/dev/null || echo openssl
+    ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || echo faketime
 }
 
 need=$(missing | tr '\n' ' ')
