@@ -231,14 +231,18 @@ check_limit(core_state *st, PyObject *reader, Py_ssize_t size)
     return r == NULL ? -1 : 0;
 }
 
-/* A stock StreamReader whose feed_data nobody replaced, on the class or on the instance. */
+/* A stock StreamReader whose feed_data nobody replaced, on the class or on the instance: 1, 0, or -1
+ * with an exception. */
 static int
 feeds_itself(core_state *st, PyObject *reader)
 {
-    PyObject *feed_data;
-    if ((PyObject *)Py_TYPE(reader) != st->StreamReader
-        || PyObject_GetOptionalAttr(reader, st->n_feed_data, &feed_data) <= 0) {
+    if ((PyObject *)Py_TYPE(reader) != st->StreamReader) {
         return 0;
+    }
+    PyObject *feed_data;
+    int found = PyObject_GetOptionalAttr(reader, st->n_feed_data, &feed_data);
+    if (found <= 0) {
+        return found;
     }
     int own = PyMethod_Check(feed_data) && PyMethod_GET_FUNCTION(feed_data) == st->stock_feed;
     Py_DECREF(feed_data);
@@ -252,7 +256,11 @@ receiver_feed(core_state *st, PyObject *reader, const char *base, Py_ssize_t n)
     PyObject *buffer = eof == NULL ? NULL : PyObject_GetAttr(reader, st->n__buffer);
     int rc = -1;
     if (buffer != NULL) {
-        if (LIKELY(eof == Py_False && PyByteArray_CheckExact(buffer) && feeds_itself(st, reader))) {
+        int quick = 0;
+        if (LIKELY(eof == Py_False && PyByteArray_CheckExact(buffer))) {
+            quick = feeds_itself(st, reader);
+        }
+        if (LIKELY(quick > 0)) {
             rc = append(buffer, base, n);
             if (rc == 0) {
                 rc = wake_waiter(st, reader);
@@ -261,7 +269,7 @@ receiver_feed(core_state *st, PyObject *reader, const char *base, Py_ssize_t n)
                 rc = check_limit(st, reader, PyByteArray_GET_SIZE(buffer));
             }
         }
-        else {
+        else if (quick == 0) {
             rc = feed_slow(st, reader, base, n);
         }
     }
@@ -303,7 +311,7 @@ stock_reader(receiver *rx)
     if (PyWeakref_Check(ref) && PyWeakref_GetRef(ref, &reader) > 0) {
         stock = feeds_itself(st, reader);
         Py_DECREF(reader);
-        if (stock) {
+        if (stock > 0) {
             return ref;
         }
     }
