@@ -333,3 +333,19 @@ def test_exception_in_a_timer(loop, contexts):
     assert seen == [1]
     assert isinstance(contexts[0]["handle"], asyncio.TimerHandle)
     assert str(contexts[0]["exception"]) == "boom"
+
+
+def test_a_replaced_time_does_not_move_timers(loop, loop_name):
+    """asyncio's own timers follow loop.time, whoever put it there; those in C the clock itself."""
+    now = loop.time()
+    seen = []
+    loop.call_later(1000, seen.append, 1)
+    loop.time = lambda: now + 2000
+
+    async def main():
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
+    assert seen == ([1] if loop_name == "asyncio" else [])
+    del loop.time
