@@ -116,15 +116,15 @@ PyObject *
 pipe_connection_lost(PyObject *op, PyObject *exc)
 {
     PipeObject *self = (PipeObject *)op;
-    PyObject *protocol = self->protocol;
-    if (protocol == NULL) {
+    if (self->finished || self->protocol == NULL) {
         Py_RETURN_NONE;
     }
-    self->closing = self->lost = 1;
-    self->protocol = NULL;
-    Py_CLEAR(self->feed_owner);
+    self->closing = self->lost = self->finished = 1;
+    PyObject *protocol = Py_NewRef(self->protocol); /* set_protocol() may drop it meanwhile */
     PyObject *r = PyObject_CallMethodOneArg(protocol, self->loop->st->n_connection_lost, exc);
     PyObject *raised = PyErr_GetRaisedException();
+    Py_CLEAR(self->protocol);
+    Py_CLEAR(self->feed_owner);
     PyObject *closed = close_file(self);
     if (raised != NULL) { /* the protocol's own goes out */
         if (closed == NULL) {

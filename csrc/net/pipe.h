@@ -26,7 +26,8 @@ typedef struct PipeObject {
     int fd;
     mode_t type;             /* S_IFIFO, S_IFSOCK or S_IFCHR */
     char closing;
-    char lost;               /* connection_lost is scheduled or was called */
+    char lost;               /* connection_lost is scheduled */
+    char finished;           /* and was called */
     char paused;             /* read end: pause_reading() */
     size_t room;             /* read end: bytes to read at once without a copy, 0 if reads are small */
     ring queue;              /* write end: strong bytes that wait */

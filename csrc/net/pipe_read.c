@@ -108,7 +108,9 @@ feed_reader(PipeObject *p)
     if (base == NULL) {
         return PyErr_NoMemory();
     }
-    PyObject *reader = PyObject_GetAttr(p->feed_owner, p->feed_name);
+    PyObject *owner = Py_NewRef(p->feed_owner);
+    PyObject *reader = PyObject_GetAttr(owner, p->feed_name);
+    Py_DECREF(owner);
     if (reader == NULL) {
         return NULL;
     }

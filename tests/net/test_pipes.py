@@ -699,6 +699,29 @@ def test_many_lost_writes_warn(loop, expect_log):
     run(loop, main)
 
 
+@pytest.mark.parametrize("end", ["r", "w"])
+def test_what_connection_lost_sees(loop, end):
+    async def main():
+        seen = []
+
+        def look(protocol):
+            transport = protocol.transport
+            seen.append((transport.get_protocol() is protocol, transport.is_closing()))
+            seen.append(transport.get_extra_info("pipe").closed)
+            transport.close()
+
+        pipe, other = fifo(end)
+        transport, protocol = await (reading if end == "r" else writing)(pipe, connection_lost=look)
+        transport.close()
+        await protocol.gone()
+        assert seen == [(True, True), False]
+        await support.settle()
+        assert protocol.count("connection_lost") == 1
+        os.close(other)
+
+    run(loop, main)
+
+
 def test_abort_after_close(loop):
     async def main():
         pipe, r = fifo("w")
