@@ -12,6 +12,7 @@ enum {
     HANDLE_TUPLE = 4,     /* args[0] is a tuple with all arguments */
     HANDLE_TIMER = 8,
     HANDLE_HIDDEN = 16,   /* cancelled: Python sees no callback and no arguments any more */
+    HANDLE_FOREIGN = 32,  /* runs a handle that is not ours; the callback is a method bound to it */
 };
 
 struct HandleObject {

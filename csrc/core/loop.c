@@ -309,15 +309,6 @@ loop_set_debug_attr(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
-/* How many callbacks and timers wait; asyncio's names, for programs that look (len(loop._ready)). */
-static PyObject *
-loop_queue_sizes(PyObject *op, PyObject *Py_UNUSED(unused))
-{
-    LoopObject *self = (LoopObject *)op;
-    return Py_BuildValue("(nn)", (Py_ssize_t)(self->ready.count + self->due.count),
-                         (Py_ssize_t)self->timers.count);
-}
-
 /* ---- the type ------------------------------------------------------------------------------ */
 
 static PyMethodDef loop_methods[] = {
@@ -418,6 +409,19 @@ static PyMethodDef loop_methods[] = {
      "_is_numeric($self, host, port, /)\n--\n\n"
      "True if getaddrinfo() of these needs no name service: it cannot block."},
     {"_run", loop_run, METH_NOARGS, "_run($self, /)\n--\n\nIterate until stop()."},
+    {"_run_once", loop_run_once, METH_NOARGS,
+     "_run_once($self, /)\n--\n\nOne iteration: wait for events, run what is ready."},
+    {"_poll", loop_poll, METH_O,
+     "_poll($self, timeout, /)\n--\n\nThe first half of an iteration: wait for events, at most timeout "
+     "seconds."},
+    {"_ready_list", loop_ready_list, METH_NOARGS,
+     "_ready_list($self, /)\n--\n\nThe handles that run next."},
+    {"_ready_append", loop_ready_append, METH_O,
+     "_ready_append($self, handle, /)\n--\n\nRun it next; a timer is not scheduled any more."},
+    {"_ready_popleft", loop_ready_popleft, METH_NOARGS,
+     "_ready_popleft($self, /)\n--\n\nTake the first of the handles that run next."},
+    {"_scheduled_list", loop_scheduled_list, METH_NOARGS,
+     "_scheduled_list($self, /)\n--\n\nThe timers that wait, as a heap."},
     {"_close", loop_close, METH_NOARGS, "_close($self, /)\n--\n\nClose all handles."},
     {"_check_closed", loop_check_closed_method, METH_NOARGS,
      "_check_closed($self, /)\n--\n\nRuntimeError if the loop is closed."},

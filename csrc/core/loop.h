@@ -66,6 +66,7 @@ struct LoopObject {
     heap timers;            /* nodes of TimerHandles; one strong reference each */
     uint64_t timer_seq;
     double timer_armed;     /* deadline that `timer` was started for */
+    double poll_until;      /* a poll by hand ends then at the latest; else infinite */
     char timer_is_armed;
     PyObject *raised;       /* strong: exception that must leave run(), caught in a uv callback */
     list_node owned;        /* loop_owned */
@@ -87,6 +88,7 @@ struct LoopObject {
     char closed;
     char running;
     char stopping;
+    char polling;           /* inside uv_run(), which may not be entered again */
     char will_block;        /* this poll may sleep */
     char in_poll;           /* sleeping: other threads must wake us */
     char wake_sent;
@@ -131,6 +133,8 @@ char *loop_recv_buffer(LoopObject *loop);   /* NULL: out of memory, no exception
 /* run.c ------------------------------------------------------------------------------------- */
 int loop_init_handles(LoopObject *loop); /* 0 or a negative uv code */
 PyObject *loop_run(PyObject *self, PyObject *unused);
+PyObject *loop_run_once(PyObject *self, PyObject *unused);
+PyObject *loop_poll(PyObject *self, PyObject *timeout);
 void loop_reacquire(LoopObject *loop);
 void loop_wake(LoopObject *loop); /* any thread, GIL held */
 
@@ -167,9 +171,18 @@ int loop_drain(LoopObject *loop); /* PYCALL; -1 with an exception that must leav
 PyObject *loop_call_soon_method(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *loop_call_soon_threadsafe(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 
+/* queues.c ---------------------------------------------------------------------------------- */
+PyObject *loop_ready_list(PyObject *, PyObject *);
+PyObject *loop_ready_append(PyObject *, PyObject *);
+PyObject *loop_ready_popleft(PyObject *, PyObject *);
+PyObject *loop_scheduled_list(PyObject *, PyObject *);
+PyObject *loop_queue_sizes(PyObject *, PyObject *);
+
 /* timers.c ---------------------------------------------------------------------------------- */
-/* After a poll: readers and due timers go into the ready ring, behind the `waiting` handles that were there
- * before it and in front of what its callbacks have queued. */
+/* After a poll: timers that are due go to the end of loop->due. */
+void loop_take_timers(LoopObject *loop);
+/* Then readers and timers go from there into the ready ring, behind the `waiting` handles that were there
+ * before the poll and in front of what its callbacks have queued. */
 void loop_queue_due(LoopObject *loop, size_t waiting);
 void loop_forget_timers(LoopObject *loop);
 PyObject *loop_call_later(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);

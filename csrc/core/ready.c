@@ -95,7 +95,7 @@ loop_drain(LoopObject *loop)
     ring *ready = &loop->ready;
     size_t mark = ready->count;
     loop->since_poll += mark;
-    while (mark-- > 0) {
+    while (mark-- > 0 && ready->count > 0) { /* a callback that runs the loop takes some of them */
         HandleObject *h = ring_pop(ready);
         int rc = handle_run(h);
         Py_DECREF(h);

@@ -29,20 +29,21 @@ static void
 arm_timer(LoopObject *loop)
 {
     heap_node *top = heap_top(&loop->timers);
-    if (top == NULL) {
+    double when = top == NULL || top->when > loop->poll_until ? loop->poll_until : top->when;
+    if (when == HUGE_VAL) {
         if (loop->timer_is_armed) {
             uv_timer_stop(&loop->timer);
             loop->timer_is_armed = 0;
         }
         return;
     }
-    if (loop->timer_is_armed && loop->timer_armed == top->when) {
+    if (loop->timer_is_armed && loop->timer_armed == when) {
         return;
     }
-    double ms = ceil((top->when - clock_now()) * 1e3);
+    double ms = ceil((when - clock_now()) * 1e3);
     uint64_t timeout = ms <= 0 ? 0 : ms >= LONGEST_POLL_MS ? LONGEST_POLL_MS : (uint64_t)ms;
     uv_timer_start(&loop->timer, loop->timer.timer_cb, timeout, 0);
-    loop->timer_armed = top->when;
+    loop->timer_armed = when;
     loop->timer_is_armed = 1;
 }
 
@@ -159,6 +160,7 @@ loop_init_handles(LoopObject *loop)
 {
     loop->pid = getpid();
     loop->fork_mark = map_fork_mark();
+    loop->poll_until = HUGE_VAL;
     int err = uv_prepare_init(&loop->uv, &loop->prepare);
     if (err == 0) {
         err = uv_prepare_start(&loop->prepare, on_prepare);
@@ -219,6 +221,21 @@ check_touched(LoopObject *loop)
 }
 
 static void
+run_uv(LoopObject *loop, int block)
+{
+    loop->since_poll = 0;
+    loop->polled = 0;
+    loop->will_block = (char)block;
+    loop->polling = 1;
+    uv_run(&loop->uv, block ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    loop->polling = 0;
+    loop->will_block = 0;
+    if (loop->released != NULL) {
+        loop_reacquire(loop);
+    }
+}
+
+static void
 poll_events(LoopObject *loop)
 {
     int idle = loop->ready.count == 0 && !loop->stopping;
@@ -229,14 +246,7 @@ poll_events(LoopObject *loop)
         check_touched(loop);
         idle = loop->ready.count == 0 && !loop->stopping;
     }
-    loop->since_poll = 0;
-    loop->polled = 0;
-    loop->will_block = (char)idle;
-    uv_run(&loop->uv, idle ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-    loop->will_block = 0;
-    if (loop->released != NULL) {
-        loop_reacquire(loop);
-    }
+    run_uv(loop, idle);
     loop->empty_polls = idle || loop->polled ? 0 : loop->empty_polls + 1;
 }
 
@@ -266,19 +276,49 @@ loop_error(LoopObject *loop, const char *message, PyObject *transport, PyObject 
 
 /* ---- run ----------------------------------------------------------------------------------- */
 
+/* What a callback of the poll raised and the loop does not survive. 0 or -1. */
+static inline int
+raise_kept(LoopObject *loop)
+{
+    if (LIKELY(loop->raised == NULL)) {
+        return 0;
+    }
+    PyObject *exc = loop->raised;
+    loop->raised = NULL;
+    PyErr_SetRaisedException(exc);
+    return -1;
+}
+
 static int
 iterate(LoopObject *loop)
 {
     size_t waiting = loop->ready.count;
     poll_events(loop);
+    if (loop->timers.count > 0) {
+        loop_take_timers(loop);
+    }
     loop_queue_due(loop, waiting);
-    if (UNLIKELY(loop->raised != NULL)) {
-        PyObject *exc = loop->raised;
-        loop->raised = NULL;
-        PyErr_SetRaisedException(exc);
+    return UNLIKELY(raise_kept(loop) < 0) ? -1 : loop_drain(loop);
+}
+
+/* May this thread poll now? 0, or -1 with an exception. */
+static int
+check_can_poll(LoopObject *loop)
+{
+    if (loop_check_closed(loop) < 0) {
         return -1;
     }
-    return loop_drain(loop);
+    if (loop->polling) { /* uv_run() cannot be entered again, and other threads may not touch it */
+        PyErr_SetString(PyExc_RuntimeError, "This event loop is polling: what a transport calls "
+                                            "during the poll cannot run the loop");
+        return -1;
+    }
+    int err = loop_own_process(loop);
+    if (err < 0) {
+        uvolt_raise_uv(err);
+        return -1;
+    }
+    return 0;
 }
 
 /* _run(): iterate until stop(). The Python method run_forever() sets the scene around it. */
@@ -286,16 +326,13 @@ PyObject *
 loop_run(PyObject *op, PyObject *Py_UNUSED(unused))
 {
     LoopObject *self = (LoopObject *)op;
-    if (loop_check_closed(self) < 0) {
-        return NULL;
-    }
+    int rc;
     if (self->running) {
         PyErr_SetString(PyExc_RuntimeError, "This event loop is already running");
         return NULL;
     }
-    int rc = loop_own_process(self);
-    if (rc < 0) {
-        return uvolt_raise_uv(rc);
+    if (check_can_poll(self) < 0) {
+        return NULL;
     }
     self->running = 1;
     self->empty_polls = 0;
@@ -305,6 +342,49 @@ loop_run(PyObject *op, PyObject *Py_UNUSED(unused))
     self->running = 0;
     self->stopping = 0;
     if (rc < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* _run_once(): an iteration by itself, also from within one, for programs that run the loop by hand. */
+PyObject *
+loop_run_once(PyObject *op, PyObject *Py_UNUSED(unused))
+{
+    LoopObject *self = (LoopObject *)op;
+    char running = self->running;
+    if (check_can_poll(self) < 0) {
+        return NULL;
+    }
+    self->running = 1;
+    int rc = iterate(self);
+    self->running = running;
+    if (rc < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* _poll(timeout): what asyncio's selector.select(timeout) is to its loop. The add_reader handles it finds
+ * are queued; timers that are due are the caller's business. */
+PyObject *
+loop_poll(PyObject *op, PyObject *timeout)
+{
+    LoopObject *self = (LoopObject *)op;
+    double seconds = timeout == Py_None ? HUGE_VAL : PyFloat_AsDouble(timeout);
+    char running = self->running;
+    if ((seconds == -1.0 && PyErr_Occurred()) || check_can_poll(self) < 0) {
+        return NULL;
+    }
+    self->running = 1;
+    size_t waiting = self->ready.count;
+    check_touched(self);
+    self->poll_until = seconds > 0 ? clock_now() + seconds : 0; /* NaN: at once */
+    run_uv(self, seconds > 0);
+    self->poll_until = HUGE_VAL;
+    loop_queue_due(self, waiting);
+    self->running = running;
+    if (raise_kept(self) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

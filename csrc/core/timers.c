@@ -100,9 +100,8 @@ take_top(LoopObject *loop)
     return CONTAINER_OF(top, TimerObject, node);
 }
 
-/* Timers that are due go to the end of loop->due. */
-static void
-collect_timers(LoopObject *loop)
+void
+loop_take_timers(LoopObject *loop)
 {
     double end = clock_now() + loop->clock_resolution;
     heap_node *top;
@@ -118,9 +117,6 @@ void
 loop_queue_due(LoopObject *loop, size_t waiting)
 {
     ring *ready = &loop->ready, *due = &loop->due;
-    if (loop->timers.count > 0) {
-        collect_timers(loop);
-    }
     if (LIKELY(due->count == 0)) {
         return;
     }

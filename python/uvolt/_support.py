@@ -46,6 +46,12 @@ def debug_check(loop: Any, callback: Any, method: str, check_thread: int) -> Non
         raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")
 
 
+def run_handle(handle: Any) -> None:
+    """A handle that is not ours, which a program has put into loop._ready."""
+    if not handle._cancelled:
+        handle._run()
+
+
 def slow_callback(handle: Any, seconds: float) -> None:
     """Debug mode's report of a callback that took longer than loop.slow_callback_duration."""
     logger.warning("Executing %s took %.3f seconds", base_events._format_handle(handle), seconds)

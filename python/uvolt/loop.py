@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import selectors
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import types
 import warnings
 import weakref
 from asyncio import coroutines, events, trsock
@@ -26,29 +26,9 @@ from typing import Any, NamedTuple
 from . import _core, _support
 from .connect import ConnectMixin
 from .process import ProcessMixin
+from .queues import ReadyAttribute, ScheduledAttribute, SelectorAttribute
 from .server import ServerMixin
 from .tls import TLSMixin
-
-
-class WatchedFds:
-    """The descriptors that add_reader() and add_writer() watch, as a selectors.BaseSelector shows
-    its own: get_key() and get_map() only."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-
-    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        """The SelectorKey of a descriptor or an object with fileno(). KeyError if not watched."""
-        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
-        reader, writer = self._loop._watched(fd)
-        events = (selectors.EVENT_READ if reader else 0) | (selectors.EVENT_WRITE if writer else 0)
-        if not events:
-            raise KeyError(f"{fileobj!r} is not registered")
-        return selectors.SelectorKey(fileobj, fd, events, (reader, writer))
-
-    def get_map(self) -> dict[int, selectors.SelectorKey]:
-        """All of them, by descriptor."""
-        return {fd: self.get_key(fd) for fd in self._loop._watched_fds()}
 
 
 class Wakeup(NamedTuple):
@@ -69,13 +49,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-class SelectorAttribute:
-    """loop._selector: a view of what is watched, None once the loop is closed."""
-
-    def __get__(self, loop: Loop, owner: type) -> Any:
-        return None if loop.is_closed() else WatchedFds(loop)
 
 
 # What a socket does in its own way if its class replaces one of them.
@@ -119,6 +92,7 @@ class Loop(  # type: ignore[misc]
         self._listeners: dict[socket.socket, _core.Listener] = {}
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._forward_fd = -1
+        self._wakeup: Wakeup | None = None  # what the wakeup fd was before this run
         self._debug = coroutines._is_debug_mode()
         if threading.current_thread() is threading.main_thread():
             self._signals_open()
@@ -127,26 +101,42 @@ class Loop(  # type: ignore[misc]
 
     def run_forever(self) -> None:
         """Run until stop() is called. RuntimeError if this loop or another runs in this thread."""
+        self._run_forever_setup()
+        try:
+            if isinstance(self._run_once, types.BuiltinMethodType):
+                self._run()
+                return
+            while True:  # a program has put a _run_once() of its own there
+                self._run_once()
+                if self._stopping:
+                    break
+        finally:
+            self._run_forever_cleanup()
+
+    def _run_forever_setup(self) -> None:
+        """The scene that run_forever() sets; with _run_once() the interface of asyncio 3.13 for
+        programs that run the loop from within another one."""
         self._check_closed()
         self._check_running()
         self._set_coroutine_origin_tracking(self._debug)
-        old_hooks = sys.get_asyncgen_hooks()
-        old_wakeup = self._signals_begin()
-        try:
-            self._thread_id = threading.get_ident()
-            sys.set_asyncgen_hooks(
-                firstiter=self._asyncgen_firstiter_hook,
-                finalizer=self._asyncgen_finalizer_hook,
-            )
-            events._set_running_loop(self)
-            self._run()
-        finally:
-            self._stopping = False
-            self._thread_id = None
-            events._set_running_loop(None)
-            self._set_coroutine_origin_tracking(False)
-            sys.set_asyncgen_hooks(*old_hooks)
-            self._signals_end(old_wakeup)
+        self._wakeup = self._signals_begin()
+        self._old_agen_hooks = sys.get_asyncgen_hooks()
+        self._thread_id = threading.get_ident()
+        sys.set_asyncgen_hooks(
+            firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook
+        )
+        events._set_running_loop(self)
+
+    def _run_forever_cleanup(self) -> None:
+        self._stopping = False
+        self._thread_id = None
+        events._set_running_loop(None)
+        self._set_coroutine_origin_tracking(False)
+        if self._old_agen_hooks is not None:
+            sys.set_asyncgen_hooks(*self._old_agen_hooks)
+            self._old_agen_hooks = None
+        self._signals_end(self._wakeup)
+        self._wakeup = None
 
     def close(self) -> None:
         """Close the loop and every transport on it. RuntimeError while it runs."""
@@ -192,7 +182,8 @@ class Loop(  # type: ignore[misc]
 
     # ---- what others look at -------------------------------------------------------------------
 
-    # For the repr of asyncio's own transports and for programs that look at the selector.
+    _ready: Any = ReadyAttribute()
+    _scheduled: Any = ScheduledAttribute()
     _selector: Any = SelectorAttribute()
 
     # ---- names ---------------------------------------------------------------------------------
@@ -237,6 +228,7 @@ class Loop(  # type: ignore[misc]
             self._ssock.setblocking(False)
             self._csock.setblocking(False)
             self._watch_signals(self._ssock.fileno())
+            self._internal_fds += 1
             _wakeup_loops[self._csock.fileno()] = self
 
     def _signals_after_fork(self) -> None:
@@ -307,6 +299,7 @@ class Loop(  # type: ignore[misc]
             self._ssock.close()
             self._csock.close()
             self._ssock = self._csock = None
+            self._internal_fds -= 1
 
     def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]
         """Call callback(*args) in the loop when the process gets the signal. Main thread only.

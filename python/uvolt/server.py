@@ -51,6 +51,7 @@ class Server(asyncio.AbstractServer):
         self._ssl_handshake_timeout = ssl_handshake_timeout
         self._ssl_shutdown_timeout = ssl_shutdown_timeout
         self._clients: set[Any] = set()
+        self._unnamed = 0
         self._waiters: list[asyncio.Future[None]] | None = []
         self._serving = False
         self._serving_forever_fut: asyncio.Future[None] | None = None
@@ -60,17 +61,25 @@ class Server(asyncio.AbstractServer):
 
     # ---- called by transports ------------------------------------------------------------------
 
-    def _attach(self, transport: Any) -> None:
-        self._clients.add(transport)
+    # asyncio names no transport below Python 3.13, and what calls these by hand does neither.
 
-    def _detach(self, transport: Any) -> None:
-        self._clients.discard(transport)
-        if not self._clients and self._sockets is None:
+    def _attach(self, transport: Any = None) -> None:
+        if transport is None:
+            self._unnamed += 1
+        else:
+            self._clients.add(transport)
+
+    def _detach(self, transport: Any = None) -> None:
+        if transport is None:
+            self._unnamed -= 1
+        else:
+            self._clients.discard(transport)
+        if not self._active_count and self._sockets is None:
             self._wakeup()
 
     @property
     def _active_count(self) -> int:
-        return len(self._clients)
+        return len(self._clients) + self._unnamed
 
     def _wakeup(self) -> None:
         waiters, self._waiters = self._waiters, None
@@ -155,7 +164,7 @@ class Server(asyncio.AbstractServer):
         if self._serving_forever_fut is not None and not self._serving_forever_fut.done():
             self._serving_forever_fut.cancel()
             self._serving_forever_fut = None
-        if not self._clients:
+        if not self._active_count:
             self._wakeup()
 
     def close_clients(self) -> None:
