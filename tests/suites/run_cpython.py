@@ -88,6 +88,8 @@ class Setup:
     jobs: int
     limit: float  # seconds a test
     dev: bool  # python -X dev: asyncio's debug mode, checked memory
+    worker: pathlib.Path = WORKER
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 # --- one file in processes of its own ----------------------------------------------------------
@@ -118,7 +120,11 @@ class FileRunner:
         return self.run
 
     def _command(self, scratch: pathlib.Path) -> list[str]:
-        command = [sys.executable, *(["-X", "dev"] if self.setup.dev else []), str(WORKER)]
+        command = [
+            sys.executable,
+            *(["-X", "dev"] if self.setup.dev else []),
+            str(self.setup.worker),
+        ]
         command += [self.run.name, "--loop", self.setup.loop, "--out", str(scratch / "out")]
         if self.only is not None:
             (scratch / "only").write_text(json.dumps(self.only))
@@ -137,6 +143,7 @@ class FileRunner:
         env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHONASYNCIO")}
         # Tests put the names of Unix sockets here: it has to be short.
         env["TMPDIR"] = str(work)
+        env.update(self.setup.environ)
         with open(scratch / "log", "wb") as log:
             process = subprocess.Popen(
                 self._command(scratch),
