@@ -36,7 +36,7 @@ suites: ## CPython's own test_asyncio, on uvolt
 .PHONY: soak
 soak: ## ten thousand connections, a million timers: nothing may stay behind; makes docs/leaks.md
 	@tools/venv.sh test
-	$(python) tests/soak/soak.py --loops uvolt,asyncio --markdown docs/leaks.md $(SOAK_ARGS)
+	$(python) tests/soak/soak.py --loops uvolt,uvolt+memorybio,asyncio --markdown docs/leaks.md $(SOAK_ARGS)
 
 .PHONY: bench
 bench: ## the benchmarks that matter most, in about three minutes

@@ -213,6 +213,8 @@ def test_registry_names_the_cases_that_other_issues_name() -> None:
         "echo/buffered_10k_500c",
         "echo/streams_100k_1c",
         "echo/sock_1k_10c",
+        "http/tls_13b",
+        "http/tls_100kb",
     ):
         assert name in registry.CASES
 

@@ -16,12 +16,20 @@ def result(looks: list[soak.Look], after: int = 10) -> soak.Result:
     return soak.Result("tcp", "uvolt", "1", 10_000, 1.0, 10, after, looks)
 
 
-@pytest.mark.parametrize("name", soak.CASES)
-def test_short(loop_name: str, name: str) -> None:
+def check(name: str, loop_name: str) -> None:
     found = soak.run_apart(name, loop_name, 0.05).problems()
     if support.SANITIZED:  # its allocator keeps what was freed
         found = [problem for problem in found if problem.startswith("descriptors")]
     assert found == []
+
+
+@pytest.mark.parametrize("name", soak.CASES)
+def test_short(loop_name: str, name: str) -> None:
+    check(name, loop_name)
+
+
+def test_the_other_tls_engine() -> None:
+    check("tls", "uvolt+memorybio")
 
 
 def test_flat_is_no_problem() -> None:
