@@ -55,7 +55,7 @@ def count(
 ) -> None:
     """Takes the counts until the budget is spent. `done` is called in this thread, after each."""
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    ready: queue.SimpleQueue[tuple[Job, instructions.Cost | BaseException]] = queue.SimpleQueue()
+    ready: queue.SimpleQueue[tuple[Job, instructions.Cost]] = queue.SimpleQueue()
     for job in todo:
         waiting.put(job)
     stop = threading.Event()
@@ -68,9 +68,10 @@ def count(
                 return
             target = instructions.Target(job.case, job.peer, python, cores=pair)
             try:
-                ready.put((job, instructions.cost(target)))
-            except BaseException as error:  # for the thread that waits
-                ready.put((job, error))
+                cost = instructions.cost(target)
+            except Exception as error:  # one count less
+                cost = instructions.Cost(error=f"{type(error).__name__}: {error}")
+            ready.put((job, cost))
 
     threads = [threading.Thread(target=work, args=(pair,)) for pair in cores()[:workers]]
     try:
@@ -81,8 +82,6 @@ def count(
                 job, cost = ready.get(timeout=0.2)
             except queue.Empty:
                 continue
-            if isinstance(cost, BaseException):
-                raise cost
             job.kept.instructions, job.kept.syscalls = cost.instructions, cost.syscalls
             job.kept.syscall_names = cost.syscall_names
             done(job, cost)

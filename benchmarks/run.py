@@ -42,7 +42,6 @@ ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "results"
 LEAST_ROUNDS = 3  # of a case, however little time there is
 CLOCK_SHARE = 0.6  # of the time of a run with counts
-FAILURES = (process.ChildError, compile_c.CompileError, OSError)
 
 
 class Progress:
@@ -82,6 +81,12 @@ def chosen_peers(case: Case, wanted: Sequence[str] | None) -> list[str]:
     return [peer for peer in able if wanted is None or peer in wanted]
 
 
+def reason(error: Exception) -> str:
+    """Why a peer has no figure. Whatever it was, an hour of other figures is not lost for it."""
+    known = isinstance(error, (process.ChildError, compile_c.CompileError, OSError))
+    return str(error) if known else f"{type(error).__name__}: {error}"
+
+
 def run_case(
     case: Case,
     names: Sequence[str],
@@ -109,8 +114,8 @@ def run_case(
             try:
                 driver.start()
                 driver.round(seconds)  # warm-up, and calibration of the operations in a round
-            except FAILURES as error:
-                result.peers[peer].error = str(error)
+            except Exception as error:
+                result.peers[peer].error = reason(error)
                 running.pop(peer).stop()
         for number in range(rounds):
             if number >= LEAST_ROUNDS and time.monotonic() >= deadline:
@@ -119,8 +124,8 @@ def run_case(
                 tick(peer, 0.0)
                 try:
                     sample = running[peer].round(seconds)
-                except FAILURES as error:
-                    result.peers[peer] = results.PeerResult(error=str(error))
+                except Exception as error:
+                    result.peers[peer] = results.PeerResult(error=reason(error))
                     running.pop(peer).stop()
                     continue
                 kept = result.peers[peer]

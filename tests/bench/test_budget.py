@@ -115,6 +115,36 @@ def test_counts_go_into_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counting.jobs(made) == []
 
 
+def test_a_count_that_fails_costs_itself_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cost(target: instructions.Target) -> instructions.Cost:
+        if target.case.name == "micro/sleep0":
+            raise ZeroDivisionError("no operation")
+        return instructions.Cost(100.0, 2.0)
+
+    monkeypatch.setattr(instructions, "cost", cost)
+    made = sample_run()
+    seen: dict[str, str] = {}
+    counting.count(
+        counting.jobs(made),
+        budget.Budget(None, []),
+        done=lambda job, cost: seen.update({job.case.name: cost.error}),
+    )
+    assert seen == {"micro/sleep0": "ZeroDivisionError: no operation", "micro/semaphore": ""}
+
+
+def test_a_round_that_fails_in_any_way_costs_its_peer_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def round_(self: drivers.Driver, seconds: float) -> drivers.Sample:
+        if self.peer == "uvolt":
+            raise ZeroDivisionError("no operation")
+        return drivers.Sample(1.0)
+
+    monkeypatch.setattr(drivers.WorkerDriver, "round", round_)
+    case = registry.CASES["micro/sleep0"]
+    done = run.run_case(case, ["asyncio", "uvolt"], rounds=2, seconds=0.01)
+    assert done.peers["uvolt"].error == "ZeroDivisionError: no operation"
+    assert done.peers["asyncio"].values == [1.0, 1.0]
+
+
 def test_no_count_is_begun_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instructions, "cost", None)
     made = sample_run()
