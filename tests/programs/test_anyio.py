@@ -1,18 +1,21 @@
-"""anyio on the loop: its own run(), its networking and threads, and its pytest plugin."""
+"""anyio on the loop: its own run(), its networking, TLS and threads, and its pytest plugin."""
 
 from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import textwrap
 
 import anyio
+import anyio.abc
 import anyio.from_thread
 import anyio.to_thread
 import pytest
 import support
+from anyio.streams.tls import TLSAttribute, TLSListener
 
 
 def run(loop_factory, main):
@@ -213,3 +216,43 @@ def test_pytest_plugin(loop_name, tmp_path):
         "no:asyncio",
     )
     assert "5 passed" in out
+
+
+def test_tls(loop_factory, certificates):
+    """anyio has a TLS of its own, above plain streams; standard_compatible says close_notify."""
+
+    async def main():
+        tcp = await anyio.create_tcp_listener(local_host=support.LOCALHOST)
+        listener = TLSListener(tcp, certificates.server(["echo"]))
+        port = tcp.extra(anyio.abc.SocketAttribute.local_port)
+
+        async def echo(stream):
+            async with stream:
+                async for data in stream:
+                    await stream.send(data)
+
+        async def client(n):
+            stream = await anyio.connect_tcp(
+                "localhost", port, ssl_context=certificates.client(["echo"])
+            )
+            async with stream:
+                assert stream.extra(TLSAttribute.alpn_protocol) == "echo"
+                data = bytes([n]) * 300_000
+                async with anyio.create_task_group() as group:
+                    group.start_soon(stream.send, data)
+                    got = bytearray()
+                    while len(got) < len(data):
+                        got += await stream.receive()
+                assert got == data
+
+        async with anyio.create_task_group() as servers:
+            servers.start_soon(listener.serve, echo)
+            async with anyio.create_task_group() as clients:
+                for n in range(8):
+                    clients.start_soon(client, n)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await anyio.connect_tcp("localhost", port, tls=True)
+            servers.cancel_scope.cancel()
+        await listener.aclose()
+
+    run(loop_factory, main)

@@ -90,16 +90,18 @@ def test_pool(loop, postgres):
     run(loop, main)
 
 
-def test_pool_under_cancellation(loop, postgres):
+@pytest.mark.parametrize("tls", [False, True])
+def test_pool_under_cancellation(loop, postgres, tls):
     """Queries cancelled at any moment: on acquire, while connecting, in the query, on release."""
     name = "cancelled"
+    secure = {"ssl": postgres.certificates.client()} if tls else {}
 
     async def main():
         chance = random.Random(5)
         settings = {"application_name": name}
         async with (
             asyncpg.create_pool(
-                **options(postgres), min_size=1, max_size=5, server_settings=settings
+                **options(postgres, **secure), min_size=1, max_size=5, server_settings=settings
             ) as pool,
             connected(postgres) as watcher,
         ):

@@ -180,12 +180,20 @@ def test_unix_socket_and_tls(loop, redis):
     run(loop, main)
 
 
-def test_pool_and_cancellation(loop, redis):
+@pytest.mark.parametrize("tls", [False, True])
+def test_pool_and_cancellation(loop, redis, tls):
     """Commands cancelled at any moment: no answer may reach somebody else."""
+    where = {"port": redis.port}
+    if tls:
+        where = {
+            "port": redis.tls_port,
+            "connection_class": redis_py.SSLConnection,
+            "ssl_ca_certs": str(redis.certificates.ca),
+        }
 
     async def main():
         pool = redis_py.BlockingConnectionPool(
-            host=support.LOCALHOST, port=redis.port, max_connections=4, timeout=20
+            host=support.LOCALHOST, **where, max_connections=4, timeout=20
         )
         client = redis_py.Redis(connection_pool=pool)
 
