@@ -384,12 +384,13 @@ attempt_accept(SockOp *op)
     return fd < 0 ? NULL : with_address(accepted_socket(op, fd), &addr, addrlen);
 }
 
-/* A connection within the machine is made, or refused, by the time connect() says it is in progress. */
+/* A connection within the machine is made by the time connect() says it is in progress. One that was refused is left
+ * to the loop: asking how it went takes the error away from a later connect(), should the caller be cancelled now. */
 static int
-is_decided(SockOp *op)
+is_made(SockOp *op)
 {
     struct pollfd connected = {.fd = op->fd, .events = POLLOUT};
-    return poll(&connected, 1, 0) > 0;
+    return poll(&connected, 1, 0) > 0 && connected.revents == POLLOUT;
 }
 
 /* The first try connects, the next one asks how that went. */
@@ -400,7 +401,7 @@ attempt_connect(SockOp *op)
     socklen_t len = sizeof(err);
     if (!op->woken) {
         PyObject *r = or_blocked(op, PyObject_CallMethodOneArg(op->sock, op->loop->st->n_connect, op->arg));
-        if (!op->blocked || !is_decided(op)) {
+        if (!op->blocked || !is_made(op)) {
             return r;
         }
         op->blocked = 0;

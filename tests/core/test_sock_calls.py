@@ -1057,6 +1057,26 @@ def test_connect_refused_text(loop):
     loop.run_until_complete(main())
 
 
+def test_connect_cancelled_and_tried_again(loop):
+    """The refusal that the first call did not wait for is the second one's; then it connects."""
+
+    async def main():
+        with socket.socket() as listening, socket.socket() as client:
+            listening.bind((support.LOCALHOST, 0))
+            client.setblocking(False)
+            task = asyncio.ensure_future(loop.sock_connect(client, listening.getsockname()))
+            await asyncio.sleep(0)
+            task.cancel()
+            listening.listen()
+            with pytest.raises(ConnectionRefusedError):
+                await loop.sock_connect(client, listening.getsockname())
+            await loop.sock_connect(client, listening.getsockname())
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    loop.run_until_complete(main())
+
+
 def test_connect_by_odd_addresses(loop, listener):
     port = listener.getsockname()[1]
 
