@@ -63,7 +63,7 @@ def libuv_flags() -> tuple[list[str], list[str]]:
 def own_flags() -> tuple[list[str], list[str]]:
     """Compiler and linker flags that do not come from libuv."""
     compile_flags = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
-    link_flags: list[str] = []
+    link_flags: list[str] = ["-ldl"]  # dlopen(), before glibc 2.34
     if switch("ASAN"):
         compile_flags += ["-O1", "-g", "-fno-omit-frame-pointer", "-UNDEBUG", *SANITIZE]
         link_flags += SANITIZE

@@ -341,68 +341,75 @@ class ServerMixin:
         if sslcontext is not None:
 
             def accepted(fd: int) -> None:
-                try:
-                    conn = socket.socket(fileno=fd)
-                except BaseException:
-                    os.close(fd)
-                    raise
-                conn.setblocking(False)
-                self.create_task(
-                    self._accept_tls(
-                        conn,
-                        protocol_factory,
-                        sslcontext,
-                        server,
-                        ssl_handshake_timeout,
-                        ssl_shutdown_timeout,
-                    )
+                self._accept_tls(
+                    fd,
+                    protocol_factory,
+                    sslcontext,
+                    server,
+                    ssl_handshake_timeout,
+                    ssl_shutdown_timeout,
                 )
 
         listener = _core.listen(self, sock, protocol_factory, server, backlog, accepted)
         self._listeners[sock] = listener
 
-    async def _accept_tls(
+    def _accept_tls(
         self: Any,
-        conn: socket.socket,
+        fd: int,
         protocol_factory: Any,
         sslcontext: Any,
         server: Any,
         ssl_handshake_timeout: float | None,
         ssl_shutdown_timeout: float | None,
     ) -> None:
-        """The handshake with a client. If it fails, the program hears of it in debug mode only."""
-        protocol = transport = None
+        """Begin the handshake with a client. If it fails, the program hears of it in debug mode."""
         try:
+            conn = socket.socket(fileno=fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        protocol = None
+        try:
+            conn.setblocking(False)
             protocol = protocol_factory()
-            waiter = self.create_future()
-            transport = self._make_ssl_transport(
+            self._make_ssl_transport(
                 conn,
                 protocol,
                 sslcontext,
-                waiter,
+                self._handshake_watcher(protocol) if self._debug else None,
                 server_side=True,
                 server=server,
                 ssl_handshake_timeout=ssl_handshake_timeout,
                 ssl_shutdown_timeout=ssl_shutdown_timeout,
             )
-            await waiter
-        except BaseException as exc:
-            if transport is None:
-                conn.close()
-            else:
-                transport.close()
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                raise
-            if self._debug:
-                context = {
-                    "message": "Error on transport creation for incoming connection",
-                    "exception": exc,
-                    "protocol": protocol,
-                    "transport": transport,
-                }
-                self.call_exception_handler(
-                    {key: value for key, value in context.items() if value is not None}
-                )
+        except Exception as exc:
+            conn.close()
+            self._tls_accept_failed(protocol, exc)
+        except BaseException:
+            conn.close()
+            raise
+
+    def _handshake_watcher(self: Any, protocol: Any) -> asyncio.Future[None]:
+        """What tells of a failed handshake, in debug mode."""
+
+        def done(future: asyncio.Future[None]) -> None:
+            exc = None if future.cancelled() else future.exception()
+            if exc is not None:
+                self._tls_accept_failed(protocol, exc)
+
+        waiter: asyncio.Future[None] = self.create_future()
+        waiter.add_done_callback(done)
+        return waiter
+
+    def _tls_accept_failed(self: Any, protocol: Any, exc: BaseException) -> None:
+        if self._debug:
+            context = {
+                "message": "Error on transport creation for incoming connection",
+                "exception": exc,
+            }
+            if protocol is not None:
+                context["protocol"] = protocol
+            self.call_exception_handler(context)
 
     def _stop_serving(self: Any, sock: socket.socket) -> None:
         inode = self._unix_server_sockets.pop(sock, None)
