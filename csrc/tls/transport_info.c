@@ -27,7 +27,11 @@ session_value(TlsObject *t, PyObject *name)
     }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(known); i++) {
         if (PyUnicode_CompareWithASCIIString(name, known[i].name) == 0) {
-            return PyObject_CallMethod(t->engine.sslobj, known[i].method, NULL);
+            PyObject *value = PyObject_CallMethod(t->engine.sslobj, known[i].method, NULL);
+            if (value == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
+                PyErr_Clear(); /* after an error OpenSSL says that there was no handshake */
+            }
+            return value;
         }
     }
     return NULL;

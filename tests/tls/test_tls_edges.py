@@ -192,6 +192,20 @@ def test_close_after_the_loop_is_closed(loop_factory, loop_name, certs, clean):
     peer.close()
 
 
+def test_extra_info_after_an_error(loop, certs, role):
+    """A broken record ends the session, and asking for the certificate then does not raise."""
+
+    async def main():
+        async with connected(certs, role) as (transport, protocol, peer):
+            await blocking(peer.sock.sendall, b"\x17\x03\x03\x00\x20" + bytes(32))
+            await protocol.gone()
+            assert protocol.lost is not None
+            for name in ("peercert", "cipher", "compression"):
+                transport.get_extra_info(name)
+
+    run(loop, main)
+
+
 def test_patched_context_class(loop_name):
     """Somebody has put a class of his own in place of ssl.SSLContext (truststore, gevent)."""
     support.oracle_lacks(loop_name, True, "has no engine")
