@@ -2,7 +2,7 @@
 
 Everything that runs per callback, per packet or per connection accepted is in `_core`. This module
 holds what runs once per run (setting the scene, signals), once per program, or delegates. Methods
-that are not named here and not in `_core` (sock_*) are asyncio's own code on our descriptor
+that are not named here and not in `_core` are asyncio's own code on our descriptor
 watchers, so they behave exactly as the running Python has them.
 """
 
