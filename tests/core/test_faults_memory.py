@@ -68,16 +68,21 @@ async def tls(loop, begin):
     await tcp(loop, begin, *contexts)
 
 
+def nothing(*args):
+    pass
+
+
+# No function and no generator is made while memory is short: CPython 3.12 and 3.13 crash then.
 async def calls(loop, begin):
     a, b = socket.socketpair()
     begin()
     try:
         future = loop.create_future()
-        loop.call_soon(lambda x, y: None, 1, 2)
+        loop.call_soon(nothing, 1, 2)
         loop.call_later(0.001, future.set_result, None)
         loop.call_at(loop.time() + 1, print).cancel()
-        loop.call_soon_threadsafe(lambda: None)
-        loop.add_reader(a, lambda: None)
+        loop.call_soon_threadsafe(nothing)
+        loop.add_reader(a, nothing)
         loop.remove_reader(a)
         b.send(b"x")
         assert await loop.sock_recv(a, 10) == b"x"
@@ -100,9 +105,10 @@ async def streams(loop, begin):
 
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     writer = None
+    address = server.sockets[0].getsockname()
     begin()
     try:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        reader, writer = await asyncio.open_connection(*address)
         writer.write(b"hello")
         writer.write(b"world\\n")
         line = await reader.readline()
@@ -205,6 +211,8 @@ print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
 )
 def test_fault_57_an_allocation_fails(loop_name, scenario, attempts, engine):
     support.oracle_lacks(loop_name, True, "its selector's events are lost, and it hangs silently")
+    if support.PY >= (3, 12) and scenario in ("streams", "datagrams"):
+        pytest.skip("CPython itself crashes when it cannot make a function, on asyncio as well")
     out = support.script(
         loop_name,
         COMMON,
