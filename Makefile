@@ -28,10 +28,14 @@ test: ## the test suite, with PostgreSQL, Redis, mosquitto and RabbitMQ
 	@tools/venv.sh test
 	$(python) -m pytest $(PYTEST_ARGS)
 
-.PHONY: suites
-suites: ## CPython's own test_asyncio, on uvolt
+.PHONY: suites suites-cpython suites-uvloop
+suites: suites-cpython suites-uvloop ## both of the next two
+suites-cpython: ## CPython's own test_asyncio, on uvolt
 	@tools/venv.sh test
 	$(python) tests/suites/run_cpython.py $(SUITES_ARGS)
+suites-uvloop: ## uvloop's own tests, on uvolt; pip downloads them
+	@tools/venv.sh test
+	$(python) tests/suites/run_uvloop.py $(SUITES_ARGS)
 
 .PHONY: soak
 soak: ## ten thousand connections, a million timers: nothing may stay behind; makes docs/leaks.md

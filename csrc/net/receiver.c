@@ -325,6 +325,19 @@ plain:
 
 /* ---- choosing ------------------------------------------------------------------------------ */
 
+/* A protocol without data_received that is no BufferedProtocol, but has its get_buffer, is taken for one, as
+ * uvloop does. One with neither fails when data comes, as on asyncio. The on_data, or NULL. */
+static COLD PyObject *
+choose_unnamed(receiver *rx, PyObject **get_buffer)
+{
+    core_state *st = rx->loop->st;
+    int found = PyObject_GetOptionalAttr(rx->protocol, st->n_get_buffer, get_buffer);
+    if (found <= 0) {
+        return found < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    return PyObject_GetAttr(rx->protocol, st->n_buffer_updated);
+}
+
 /* on_data, get_buffer and deliver for rx->protocol. -1 with an exception and nothing changed. */
 static int
 choose(receiver *rx)
@@ -348,11 +361,11 @@ choose(receiver *rx)
         }
         else {
             Py_DECREF(on_data);
-            /* A protocol without data_received fails when data comes, as on asyncio. */
             if (PyObject_GetOptionalAttr(rx->protocol, st->n_data_received, &on_data) == 0) {
-                on_data = Py_NewRef(Py_None);
+                on_data = choose_unnamed(rx, &get_buffer);
+                deliver = get_buffer != NULL ? deliver_buffer : deliver;
             }
-            if (on_data != NULL && PyMethod_Check(on_data)
+            if (get_buffer == NULL && on_data != NULL && PyMethod_Check(on_data)
                 && PyMethod_GET_SELF(on_data) == rx->protocol) {
                 Py_SETREF(on_data, Py_NewRef(PyMethod_GET_FUNCTION(on_data)));
                 deliver = deliver_bytes_to_method;

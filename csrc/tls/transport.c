@@ -729,7 +729,7 @@ static PyType_Slot tls_slots[] = {
 };
 
 PyType_Spec tls_spec = {
-    .name = "uvolt._core.TLSTransport",
+    .name = "uvolt._core.SSLTransport", /* programs look for "ssl" in the name, as asyncio's has it */
     .basicsize = sizeof(TlsObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = tls_slots,

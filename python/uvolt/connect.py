@@ -214,8 +214,8 @@ class ConnectMixin:
         elif sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
             raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
         try:
+            sock.setblocking(False)
             if path is not None:
-                sock.setblocking(False)
                 sock.connect(path)  # at once or not at all
             transport, protocol = await self._begin_connection(
                 sock,
@@ -276,6 +276,9 @@ class ConnectMixin:
         protocol = protocol_factory()
         waiter = self.create_future()
         if ssl:
+            # Who replaces this method on Python 3.10 does not expect the keyword.
+            late = shutdown is not None or sys.version_info >= (3, 11)
+            timeout = {"ssl_shutdown_timeout": shutdown} if late else {}
             transport = self._make_ssl_transport(
                 sock,
                 protocol,
@@ -284,7 +287,7 @@ class ConnectMixin:
                 server_side=server_side,
                 server_hostname=server_hostname,
                 ssl_handshake_timeout=handshake,
-                ssl_shutdown_timeout=shutdown,
+                **timeout,
             )
         else:
             transport = self._make_socket_transport(sock, protocol, waiter)

@@ -357,6 +357,8 @@ class Loop(  # type: ignore[misc]
         """sendfile() to a socket. SendfileNotAvailableError where the kernel cannot."""
         if type(sock) is not socket.socket:
             return await super()._sock_sendfile_native(sock, file, offset, count)  # type: ignore[misc,no-any-return]
+        if not hasattr(os, "sendfile"):  # a program has taken it away
+            raise asyncio.SendfileNotAvailableError("os.sendfile() is not available")
         try:
             fd = file.fileno()
             size = os.fstat(fd).st_size

@@ -12,6 +12,8 @@ import selectors
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ._support import run_handle
+
 if TYPE_CHECKING:
     from .loop import Loop
 
@@ -82,12 +84,25 @@ class ReadyAttribute:
         return Ready(loop)
 
 
+class Scheduled(list[asyncio.TimerHandle]):
+    """loop._scheduled: a copy of the heap of timers, a list as heapq wants it. A timer that is
+    appended is scheduled; one leaves the loop's own heap when cancelled or put into loop._ready."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__(loop._scheduled_list())
+        self._loop = loop
+
+    def append(self, timer: asyncio.TimerHandle) -> None:
+        """As loop.call_at() does."""
+        self._loop.call_at(timer.when(), run_handle, timer)
+        super().append(timer)
+
+
 class ScheduledAttribute:
-    """loop._scheduled: a new list of the timers that wait, a heap as heapq has it. A timer leaves
-    the loop's own heap when it is cancelled or appended to loop._ready."""
+    """A new copy each time."""
 
     def __get__(self, loop: Loop, owner: type) -> Any:
-        return loop._scheduled_list()
+        return Scheduled(loop)
 
 
 class SelectorAttribute:

@@ -246,6 +246,17 @@ def test_a_timer_moves_from_scheduled_to_ready(loop):
     assert seen == [1]
 
 
+def test_a_timer_appended_to_scheduled(loop):
+    seen = []
+    timers = [asyncio.TimerHandle(loop.time() - 1, seen.append, (n,), loop, None) for n in range(2)]
+    for timer in timers:
+        loop._scheduled.append(timer)
+    timers[0].cancel()
+    loop._run_once()
+    assert seen == [1]
+    assert not loop._scheduled
+
+
 # ---- the selector -------------------------------------------------------------------------------
 
 

@@ -631,3 +631,35 @@ def test_fault_14_pause_in_data_received(loop):
             assert len(protocol.data) == total
 
     run(loop, main)
+
+
+def test_a_buffered_protocol_by_its_methods(loop, loop_name):
+    """get_buffer() and no data_received(): buffered, whatever it derives from, as on uvloop."""
+    if loop_name == "asyncio":
+        pytest.skip("asyncio goes by the class alone, and fails when data comes")
+    seen = bytearray()
+    ended = loop.create_future()
+
+    class Plain(asyncio.BaseProtocol):
+        buffer = bytearray(4)
+
+        def get_buffer(self, sizehint):
+            return self.buffer
+
+        def buffer_updated(self, nbytes):
+            seen.extend(self.buffer[:nbytes])
+
+        def eof_received(self):
+            ended.set_result(None)
+
+    async def main():
+        a, b = socket.socketpair()
+        with b:
+            transport, _ = await loop.create_connection(Plain, sock=a)
+            b.sendall(b"more than four")
+            b.shutdown(socket.SHUT_WR)
+            await ended
+            transport.close()
+        return bytes(seen)
+
+    assert loop.run_until_complete(main()) == b"more than four"

@@ -466,3 +466,10 @@ def test_debug_mode(loop, folder):
         await stop(server, *accepted)
 
     run(loop, main)
+
+
+def test_connection_on_a_closed_socket(loop):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        loop.run_until_complete(loop.create_unix_connection(asyncio.Protocol, sock=sock))

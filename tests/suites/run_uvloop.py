@@ -100,7 +100,9 @@ def main(arguments: list[str] | None = None) -> int:
         dev=False,
         worker=HERE / "uvloop_worker.py",
         environ={
-            "PYTHONPATH": str(HERE / "shim"),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(HERE / "shim"), os.getenv("PYTHONPATH")))
+            ),
             "UVLOOP_SHIM_LOOP": options.loop,
             "UVLOOP_SHIM_SOURCE": str(source),
         },
