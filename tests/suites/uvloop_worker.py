@@ -8,6 +8,7 @@ asyncio's loop whatever happens, and are left out.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import collections
 import faulthandler
 import gc
@@ -76,6 +77,8 @@ def main() -> None:
     counters = {}
     if options.loop == "uvolt":
         tests.clear()
+        # The tearDown of a test that failed leaves its loop behind as the current one.
+        asyncio.set_event_loop_policy(None)
         gc.collect()
         counters = importlib.import_module("uvolt._core").counters()
     reporter.emit(event="done", loops=dict(made.made), counters=counters)
