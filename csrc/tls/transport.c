@@ -334,6 +334,10 @@ tls_finish_reading(TlsObject *t)
 {
     tls_read(t);
     if (t->state == TLS_FLUSHING && !t->app_paused) {
+        if (t->backlog != NULL && tls_encrypt_backlog(t) < 0) {
+            tls_fatal(t, "Fatal error on transport");
+            return;
+        }
         t->state = TLS_SHUTDOWN;
         tls_continue_shutdown(t);
     }
@@ -359,8 +363,9 @@ tls_begin_shutdown(TlsObject *t)
         return;
     }
     t->closed = 1;
+    int rc = t->backlog != NULL ? tls_encrypt_backlog(t) : 0;
     t->state = TLS_SHUTDOWN;
-    if (start_timer(t, t->shutdown_timeout, "_shutdown_timed_out") < 0) {
+    if (rc < 0 || start_timer(t, t->shutdown_timeout, "_shutdown_timed_out") < 0) {
         tls_fatal(t, "Fatal error on transport");
         return;
     }
@@ -690,6 +695,8 @@ static PyMethodDef tls_methods[] = {
      "_shutdown_timed_out($self, /)\n--\n\nThe timer of the shutdown."},
     {"_force_close", tls_force_close, METH_O,
      "_force_close($self, exc, /)\n--\n\nabort() with a reason."},
+    {"_test__append_write_backlog", tls_append_backlog, METH_O,
+     "_test__append_write_backlog($self, data, /)\n--\n\nFor asyncio's own tests: bytes to be sent later."},
     {"is_closing", tls_is_closing, METH_NOARGS,
      "is_closing($self, /)\n--\n\nTrue once closing has begun."},
     {"is_reading", tls_is_reading, METH_NOARGS,

@@ -88,6 +88,8 @@ void tls_flush(TlsObject *t);               /* send what the engine has, tell th
 size_t tls_unsent(TlsObject *t);            /* bytes */
 void tls_limit_below(TlsObject *t);         /* when `stream` tells of its room. PYCALL */
 void tls_drop_buffers(TlsObject *t);
+int tls_encrypt_backlog(TlsObject *t);      /* what had to wait; -1 with an exception. PYCALL */
+PyObject *tls_append_backlog(PyObject *, PyObject *);
 PyObject *tls_write(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *tls_writelines(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *tls_set_write_limits(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);

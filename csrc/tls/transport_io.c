@@ -133,8 +133,8 @@ put_back(TlsObject *t, const char *base, size_t len)
 }
 
 /* What had to wait, in order. 0, or -1 with an exception. */
-static COLD int
-encrypt_backlog(TlsObject *t)
+COLD int
+tls_encrypt_backlog(TlsObject *t)
 {
     while (t->backlog != NULL && PyList_GET_SIZE(t->backlog) > 0) {
         PyObject *bytes = Py_NewRef(PyList_GET_ITEM(t->backlog, 0));
@@ -158,6 +158,19 @@ encrypt_backlog(TlsObject *t)
     }
     Py_CLEAR(t->backlog);
     return 0;
+}
+
+/* As if OpenSSL had not taken it: what asyncio's and uvloop's own tests do to see it sent later. */
+PyObject *
+tls_append_backlog(PyObject *op, PyObject *data)
+{
+    char *base;
+    Py_ssize_t len;
+    if (PyBytes_AsStringAndSize(data, &base, &len) < 0
+        || put_back((TlsObject *)op, base, (size_t)len) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 /* One buffer of a write(). 0, or -1 with an exception. */
@@ -484,7 +497,7 @@ tls_read(TlsObject *t)
         no_more(t, result);
     }
     if (t->state == TLS_OPEN || t->state == TLS_FLUSHING) {
-        if (t->backlog != NULL && t->state == TLS_OPEN && encrypt_backlog(t) < 0) {
+        if (t->backlog != NULL && t->state == TLS_OPEN && tls_encrypt_backlog(t) < 0) {
             tls_fatal(t, "Fatal error on SSL protocol");
             return;
         }

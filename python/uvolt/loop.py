@@ -19,7 +19,7 @@ import threading
 import types
 import warnings
 import weakref
-from asyncio import coroutines, events, trsock
+from asyncio import coroutines, events, trsock, unix_events
 from asyncio.log import logger
 from typing import Any, NamedTuple
 
@@ -355,7 +355,7 @@ class Loop(  # type: ignore[misc]
 
     async def _sock_sendfile_native(self, sock: Any, file: Any, offset: int, count: Any) -> int:
         """sendfile() to a socket. SendfileNotAvailableError where the kernel cannot."""
-        if type(sock) is not socket.socket:
+        if type(sock) is not socket.socket or not hasattr(unix_events.os, "sendfile"):
             return await super()._sock_sendfile_native(sock, file, offset, count)  # type: ignore[misc,no-any-return]
         if not hasattr(os, "sendfile"):  # a program has taken it away
             raise asyncio.SendfileNotAvailableError("os.sendfile() is not available")
