@@ -374,6 +374,9 @@ engine_unread(const tls_engine *e)
 Py_ssize_t
 engine_pending(tls_engine *e)
 {
+    if (e->sslobj == NULL) { /* engine_clear() */
+        return 0;
+    }
     if (e->ended) { /* engine_read() has that to tell */
         return 1;
     }

@@ -406,6 +406,18 @@ tls_eof_received(PyObject *op, PyObject *Py_UNUSED(unused))
     return PyBool_FromLong(t->state == TLS_FLUSHING || t->busy);
 }
 
+/* A program that closes what is closed already has done with it: the session and its context are not kept
+ * for get_extra_info() any longer, as on asyncio. */
+static void
+let_go_of_session(TlsObject *t)
+{
+    if (t->let_go && t->lost && !t->busy) {
+        engine_clear(&t->engine);
+        Py_CLEAR(t->ssl_context);
+        Py_CLEAR(t->extra);
+    }
+}
+
 /* connection_lost(exc): by the transport below. The program hears of it in the next batch. */
 static PyObject *
 tls_connection_lost(PyObject *op, PyObject *exc)
@@ -433,6 +445,7 @@ tls_connection_lost(PyObject *op, PyObject *exc)
         Py_XDECREF(h);
     }
     receiver_detach(&t->to);
+    let_go_of_session(t);
     if (t->waiter != NULL) {
         PyObject *reason = exc != Py_None ? Py_NewRef(exc)
                                           : PyObject_CallMethod(t->loop->st->tls_support, "aborted", NULL);
@@ -468,7 +481,10 @@ tls_close(PyObject *op, PyObject *Py_UNUSED(unused))
     if (!t->closed) {
         t->closed = 1;
         tls_begin_shutdown(t);
+        Py_RETURN_NONE;
     }
+    t->let_go = 1;
+    let_go_of_session(t);
     Py_RETURN_NONE;
 }
 

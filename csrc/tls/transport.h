@@ -54,6 +54,7 @@ typedef struct TlsObject {
     unsigned server_side : 1;
     unsigned shaken : 1;         /* the handshake was completed */
     unsigned closed : 1;         /* is_closing() */
+    unsigned let_go : 1;         /* close() was called when it was closed already */
     unsigned lost : 1;           /* the transport below has gone */
     unsigned eof_received : 1;   /* from below: no close_notify will come */
     unsigned app_paused : 1;     /* pause_reading() by the program */
