@@ -19,6 +19,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import support  # noqa: E402
 
 
+_finished = 0
+
+
 def pytest_collection_finish() -> None:
     # What a first loop makes once for the process is not a test's leak.
     for name in support.LOOPS:
@@ -28,6 +31,16 @@ def pytest_collection_finish() -> None:
     # What was imported so far is here to stay: the collections after every test need not visit it.
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish() -> None:
+    """What pytest keeps of the tests that are over (reports, logs) grows; nor need it be visited."""
+    global _finished
+    _finished += 1
+    if _finished % 50 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(params=support.LOOPS)
