@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import support  # noqa: E402
 
-
 _finished = 0
 
 
@@ -35,7 +34,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logfinish() -> None:
-    """What pytest keeps of the tests that are over (reports, logs) grows; nor need it be visited."""
+    """What pytest keeps of the tests that are over grows: no need to visit that either."""
     global _finished
     _finished += 1
     if _finished % 50 == 0:
