@@ -147,6 +147,19 @@ void loop_unmap_fork_mark(LoopObject *loop);
  * go to the exception handler under `message`. PYCALL. */
 void loop_error(LoopObject *loop, const char *message, PyObject *transport, PyObject *protocol);
 
+/* What a callback of the poll raised and the loop does not survive. 0 or -1. */
+static inline int
+loop_raise_kept(LoopObject *loop)
+{
+    if (LIKELY(loop->raised == NULL)) {
+        return 0;
+    }
+    PyObject *exc = loop->raised;
+    loop->raised = NULL;
+    PyErr_SetRaisedException(exc);
+    return -1;
+}
+
 /* First line of every libuv callback: holds the GIL from here on. */
 static inline void
 loop_enter(LoopObject *loop)

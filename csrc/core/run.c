@@ -276,19 +276,6 @@ loop_error(LoopObject *loop, const char *message, PyObject *transport, PyObject 
 
 /* ---- run ----------------------------------------------------------------------------------- */
 
-/* What a callback of the poll raised and the loop does not survive. 0 or -1. */
-static inline int
-raise_kept(LoopObject *loop)
-{
-    if (LIKELY(loop->raised == NULL)) {
-        return 0;
-    }
-    PyObject *exc = loop->raised;
-    loop->raised = NULL;
-    PyErr_SetRaisedException(exc);
-    return -1;
-}
-
 static int
 iterate(LoopObject *loop)
 {
@@ -298,7 +285,7 @@ iterate(LoopObject *loop)
         loop_take_timers(loop);
     }
     loop_queue_due(loop, waiting);
-    return UNLIKELY(raise_kept(loop) < 0) ? -1 : loop_drain(loop);
+    return UNLIKELY(loop_raise_kept(loop) < 0) ? -1 : loop_drain(loop);
 }
 
 /* May this thread poll now? 0, or -1 with an exception. */
@@ -384,7 +371,7 @@ loop_poll(PyObject *op, PyObject *timeout)
     self->poll_until = HUGE_VAL;
     loop_queue_due(self, waiting);
     self->running = running;
-    if (raise_kept(self) < 0) {
+    if (loop_raise_kept(self) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

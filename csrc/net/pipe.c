@@ -229,10 +229,7 @@ pipe_begin(PipeObject *p)
 PyObject *
 pipe_wake(PipeObject *p, PyObject *waiter)
 {
-    if (p->loop->raised != NULL) {
-        PyObject *exc = p->loop->raised;
-        p->loop->raised = NULL;
-        PyErr_SetRaisedException(exc);
+    if (loop_raise_kept(p->loop) < 0) {
         return NULL;
     }
     if (waiter == Py_None) {

@@ -105,13 +105,8 @@ static PyObject *
 pipe_set_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     PipeObject *self = (PipeObject *)op;
-    PyObject *check = PyObject_GetAttrString(self->loop->st->support, "write_limits");
-    PyObject *limits = check == NULL ? NULL : PyObject_Vectorcall(check, args, (size_t)nargs, kwnames);
-    Py_XDECREF(check);
     Py_ssize_t high, low;
-    int ok = limits != NULL && PyArg_ParseTuple(limits, "nn", &high, &low);
-    Py_XDECREF(limits);
-    if (!ok) {
+    if (uvolt_args_limits(self->loop->st->support, "write_limits", args, nargs, kwnames, &high, &low) < 0) {
         return NULL;
     }
     self->high = (size_t)high;

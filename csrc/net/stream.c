@@ -330,10 +330,7 @@ stream_begin_method(PyObject *op, PyObject *waiter)
         Py_RETURN_NONE;
     }
     stream_begin(self);
-    if (self->loop->raised != NULL) { /* KeyboardInterrupt: leave the loop, from the ready ring */
-        PyObject *exc = self->loop->raised;
-        self->loop->raised = NULL;
-        PyErr_SetRaisedException(exc);
+    if (loop_raise_kept(self->loop) < 0) { /* KeyboardInterrupt: leave the loop, from the ready ring */
         return NULL;
     }
     if (waiter == Py_None) {

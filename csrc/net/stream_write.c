@@ -168,18 +168,8 @@ PyObject *
 stream_set_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     StreamObject *self = (StreamObject *)op;
-    PyObject *read_limits = PyObject_GetAttrString(self->loop->st->support, "write_limits");
-    PyObject *limits = read_limits == NULL
-                           ? NULL
-                           : PyObject_Vectorcall(read_limits, args, (size_t)nargs, kwnames);
-    Py_XDECREF(read_limits);
-    if (limits == NULL) {
-        return NULL;
-    }
     Py_ssize_t high, low;
-    int ok = PyArg_ParseTuple(limits, "nn", &high, &low);
-    Py_DECREF(limits);
-    if (!ok) {
+    if (uvolt_args_limits(self->loop->st->support, "write_limits", args, nargs, kwnames, &high, &low) < 0) {
         return NULL;
     }
     if (stream_limit_writing(self, (size_t)high, (size_t)low) < 0) {

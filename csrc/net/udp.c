@@ -458,12 +458,10 @@ udp_set_protocol(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
 
 /* get_extra_info(name, default=None): dict.get() of `extra`. */
 static PyObject *
-udp_get_extra_info(PyObject *op, PyObject *args, PyObject *kwargs)
+udp_get_extra_info(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    const char *const names[] = {"name", "default", NULL};
-    PyObject *name, *fallback = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info", (char **)(uintptr_t)names,
-                                     &name, &fallback)) {
+    PyObject *name, *fallback;
+    if (uvolt_args_extra_info(args, nargs, kwnames, &name, &fallback) < 0) {
         return NULL;
     }
     PyObject *value = PyDict_GetItemWithError(((UdpObject *)op)->extra, name);
@@ -524,7 +522,7 @@ static PyMethodDef udp_methods[] = {
      "get_protocol($self, /)\n--\n\nThe protocol, None after connection_lost."},
     {"set_protocol", FAST(udp_set_protocol), METH_FASTCALL | METH_KEYWORDS,
      "set_protocol($self, protocol)\n--\n\nThe next datagram goes to this protocol."},
-    {"get_extra_info", FAST(udp_get_extra_info), METH_VARARGS | METH_KEYWORDS,
+    {"get_extra_info", FAST(udp_get_extra_info), METH_FASTCALL | METH_KEYWORDS,
      "get_extra_info($self, name, default=None)\n--\n\n'socket', 'sockname' or 'peername'."},
     {"get_write_buffer_size", udp_get_write_buffer_size, METH_NOARGS,
      "get_write_buffer_size($self, /)\n--\n\nBytes that wait to be sent."},

@@ -13,6 +13,7 @@
 #include "core/handle.h"
 #include "core/spare.h"
 #include "net/udp.h"
+#include "runtime/args.h"
 
 #define READS_PER_WAKE 32            /* at most */
 #define LOOK_AGAIN_EVERY 8           /* wake-ups: after one datagram, is there another one? */
@@ -252,10 +253,7 @@ udp_read_ready(PyObject *op, PyObject *Py_UNUSED(unused))
         read_ready(self);
         self->in_reader = 0;
     }
-    PyObject *exc = self->loop->raised;
-    if (exc != NULL) { /* KeyboardInterrupt: leave the loop, from the ready ring */
-        self->loop->raised = NULL;
-        PyErr_SetRaisedException(exc);
+    if (loop_raise_kept(self->loop) < 0) { /* KeyboardInterrupt: leave the loop, from the ready ring */
         return NULL;
     }
     Py_RETURN_NONE;
@@ -313,13 +311,9 @@ PyObject *
 udp_set_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     UdpObject *self = (UdpObject *)op;
-    PyObject *function = PyObject_GetAttrString(self->loop->st->support, "write_limits");
-    PyObject *limits =
-        function == NULL ? NULL : PyObject_Vectorcall(function, args, (size_t)nargs, kwnames);
-    Py_XDECREF(function);
-    int ok = limits != NULL && PyArg_ParseTuple(limits, "nn", &self->high, &self->low);
-    Py_XDECREF(limits);
-    if (!ok || pause_protocol(self) < 0) {
+    if (uvolt_args_limits(self->loop->st->support, "write_limits", args, nargs, kwnames, &self->high,
+                          &self->low) < 0
+        || pause_protocol(self) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -213,3 +213,15 @@ uvolt_args_extra_info(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
     }
     return 0;
 }
+
+int
+uvolt_args_limits(PyObject *support, const char *function, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames, Py_ssize_t *high, Py_ssize_t *low)
+{
+    PyObject *check = PyObject_GetAttrString(support, function);
+    PyObject *limits = check == NULL ? NULL : PyObject_Vectorcall(check, args, (size_t)nargs, kwnames);
+    Py_XDECREF(check);
+    int ok = limits != NULL && PyArg_ParseTuple(limits, "nn", high, low);
+    Py_XDECREF(limits);
+    return ok ? 0 : -1;
+}

@@ -28,6 +28,11 @@ PyObject *uvolt_args_one(const char *method, const char *name, PyObject *const *
 int uvolt_args_extra_info(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **name,
                           PyObject **fallback);
 
+/* The arguments of set_write_buffer_limits() and its kin, checked by support.function(), which knows the
+ * defaults. -1 with its exception. PYCALL. */
+int uvolt_args_limits(PyObject *support, const char *function, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, Py_ssize_t *high, Py_ssize_t *low);
+
 /* A descriptor from an int or an object with fileno(). -1 with TypeError or ValueError. */
 int uvolt_args_fd(PyObject *fileobj);
 

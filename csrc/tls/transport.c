@@ -9,6 +9,9 @@
 #include "core/handle.h"
 #include "runtime/args.h"
 
+_Static_assert(offsetof(TlsObject, dict) == offsetof(StreamObject, dict),
+               "stream_check_layout() speaks for both");
+
 /* ---- calling the program ------------------------------------------------------------------- */
 
 /* protocol.method([arg]) in the context of the transport, which it may be in already. New reference. */
@@ -161,9 +164,6 @@ tls_handshake_timed_out(PyObject *op, PyObject *Py_UNUSED(unused))
             return NULL;
         }
         PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
-        Py_DECREF(exc);
-        exc = PyErr_GetRaisedException();
-        PyErr_SetRaisedException(Py_NewRef(exc));
         tls_fatal(t, "SSL handshake failed");
         wake_waiter(t, exc);
         Py_DECREF(exc);

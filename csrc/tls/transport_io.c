@@ -671,14 +671,8 @@ static int
 read_limits(TlsObject *t, const char *which, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
             size_t *high, size_t *low)
 {
-    PyObject *function = PyObject_GetAttrString(t->loop->st->tls_support, which);
-    PyObject *limits =
-        function == NULL ? NULL : PyObject_Vectorcall(function, args, (size_t)nargs, kwnames);
-    Py_XDECREF(function);
     Py_ssize_t top, bottom;
-    int ok = limits != NULL && PyArg_ParseTuple(limits, "nn", &top, &bottom);
-    Py_XDECREF(limits);
-    if (!ok) {
+    if (uvolt_args_limits(t->loop->st->tls_support, which, args, nargs, kwnames, &top, &bottom) < 0) {
         return -1;
     }
     *high = (size_t)top;

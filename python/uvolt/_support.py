@@ -160,8 +160,13 @@ def pause_reader(reader: Any) -> None:
 
 def write_limits(high: int | None = None, low: int | None = None) -> tuple[int, int]:
     """(high, low) in bytes from the arguments of set_write_buffer_limits()."""
+    return buffer_limits(high, low, 64 * 1024)
+
+
+def buffer_limits(high: int | None, low: int | None, default: int) -> tuple[int, int]:
+    """(high, low) in bytes, what is not given made from the other or from the default high."""
     if high is None:
-        high = 64 * 1024 if low is None else 4 * low
+        high = default if low is None else 4 * low
     if low is None:
         low = high // 4
     if not high >= low >= 0:

@@ -10,6 +10,8 @@ from asyncio import constants, exceptions
 from asyncio.log import logger
 from typing import Any
 
+from ._support import buffer_limits
+
 try:
     import ssl
 except ImportError:  # an interpreter built without it
@@ -55,25 +57,14 @@ def client_context(server_side: bool, server_hostname: str | None) -> Any:
     return context
 
 
-def _limits(high: int | None, low: int | None, default: int) -> tuple[int, int]:
-    if high is None:
-        high = default if low is None else 4 * low
-    if low is None:
-        low = high // 4
-    if not high >= low >= 0:
-        raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-    most = 2**62
-    return min(high, most), min(low, most)
-
-
 def write_limits(high: int | None = None, low: int | None = None) -> tuple[int, int]:
     """(high, low) in bytes from the arguments of set_write_buffer_limits()."""
-    return _limits(high, low, 512 * 1024)
+    return buffer_limits(high, low, 512 * 1024)
 
 
 def read_limits(high: int | None = None, low: int | None = None) -> tuple[int, int]:
     """(high, low) in bytes from the arguments of set_read_buffer_limits()."""
-    return _limits(high, low, 256 * 1024)
+    return buffer_limits(high, low, 256 * 1024)
 
 
 # ---- the engine ---------------------------------------------------------------------------------
