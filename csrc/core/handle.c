@@ -9,6 +9,8 @@
 
 #include "core/clock.h"
 
+#define DEALLOCS_NESTED 32 /* of handles, one within another, before the next one waits for its turn */
+
 /* ---- creation ------------------------------------------------------------------------------ */
 
 /* Everything but the object itself. 0, or -1 with the members in a state that dealloc accepts. */
@@ -144,42 +146,77 @@ handle_clear(PyObject *op)
     return 0;
 }
 
-/* Everything of dealloc but the arguments, which come first. */
+/* What a dying handle holds. PYCALL: finalizers. */
 static inline void
-handle_free(HandleObject *self)
+handle_let_go(HandleObject *self)
 {
-    PyObject *op = (PyObject *)self;
-    PyTypeObject *type = Py_TYPE(op);
-    LoopObject *loop = self->loop;
-    core_state *st = loop->st;
     if (UNLIKELY(self->weakrefs != NULL)) {
-        PyObject_ClearWeakRefs(op);
+        PyObject_ClearWeakRefs((PyObject *)self);
     }
+    handle_drop_args(self);
     Py_XDECREF(self->callback);
     Py_XDECREF(self->context);
     if (UNLIKELY(self->source_traceback != NULL || self->repr != NULL)) {
         Py_CLEAR(self->source_traceback);
         Py_CLEAR(self->repr);
     }
+}
+
+/* Its memory, and the loop, which keeps the module state. */
+static inline void
+handle_free(HandleObject *self, core_state *st)
+{
+    LoopObject *loop = self->loop;
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
     st->c_handles_alive--;
-    pool_give(self->flags & HANDLE_TIMER ? &st->timer_pool : &st->handle_pool, op);
-    Py_DECREF(loop); /* last but one: it keeps the module state */
+    pool_give(self->flags & HANDLE_TIMER ? &st->timer_pool : &st->handle_pool, (PyObject *)self);
+    Py_DECREF(loop);
     Py_DECREF(type);
 }
 
-/* Arguments can hold the handle that ran before, which holds the one before that: not by recursion. */
+/* `repr`, a string, makes room for the link. */
+static COLD void
+handle_defer(HandleObject *self, core_state *st)
+{
+    Py_XDECREF(self->repr);
+    self->repr = st->handles_deferred;
+    st->handles_deferred = (PyObject *)self;
+}
+
+/* The handles that were deferred, and those that they defer in turn. */
+static COLD void
+handle_free_deferred(core_state *st)
+{
+    HandleObject *h;
+    st->handle_deallocs = 1;
+    while ((h = (HandleObject *)st->handles_deferred) != NULL) {
+        st->handles_deferred = h->repr;
+        h->repr = NULL;
+        handle_let_go(h);
+        handle_free(h, st);
+    }
+    st->handle_deallocs = 0;
+}
+
+/* A handle can hold the one that ran before, by an argument or its callback, and that one the one before: they are
+ * let go of in turn and not each within the other. Py_TRASHCAN_BEGIN would not do: it allows 10,000 frames on 3.13,
+ * which is more than the stack of a small thread. */
 static void
 handle_dealloc(PyObject *op)
 {
+    HandleObject *self = (HandleObject *)op;
+    core_state *st = self->loop->st;
     PyObject_GC_UnTrack(op);
-    if (LIKELY(((HandleObject *)op)->nargs == 0)) {
-        handle_free((HandleObject *)op);
+    if (UNLIKELY(st->handle_deallocs >= DEALLOCS_NESTED)) {
+        handle_defer(self, st);
         return;
     }
-    Py_TRASHCAN_BEGIN(op, handle_dealloc)
-    handle_drop_args((HandleObject *)op);
-    handle_free((HandleObject *)op);
-    Py_TRASHCAN_END
+    st->handle_deallocs++;
+    handle_let_go(self);
+    if (--st->handle_deallocs == 0 && UNLIKELY(st->handles_deferred != NULL)) {
+        handle_free_deferred(st);
+    }
+    handle_free(self, st);
 }
 
 /* ---- calling ------------------------------------------------------------------------------- */

@@ -92,6 +92,8 @@ typedef struct core_state {
 #undef X
     struct openssl_api *openssl; /* raw: tls/openssl.c makes it at first use and frees it */
     const char *openssl_why;     /* raw, a literal: why there is none */
+    int handle_deallocs;         /* of handles, under way, one within another */
+    PyObject *handles_deferred;  /* raw: dead ones that wait for those to end, linked by their `repr` */
     pool handle_pool;
     pool timer_pool;
     pool sockop_pool;
