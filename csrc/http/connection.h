@@ -1,0 +1,135 @@
+/* connection.h - HTTPConnection: one HTTP/1.1 connection of a client, and its slot in a pool.
+ *
+ * To the transport it is the protocol; a transport of ours gives it bytes by a C call and takes them by one
+ * (wire.c). One exchange at a time: conn_begin() sends a request for an http_user, which then is told of the head,
+ * the body and the end. Split by role: connection.c life and slot; connection_read.c from bytes to the user;
+ * connection_write.c the request, its body and the timeouts; wire.c the kinds of transports.
+ * Kept by: its transport, and by the pool while it is idle. Threads: the loop's. */
+#ifndef UVOLT_HTTP_CONNECTION_H
+#define UVOLT_HTTP_CONNECTION_H
+
+#include "http/pool.h"
+
+typedef struct http1_head http1_head;     /* proto/http1.h */
+typedef struct http1_limits http1_limits;
+
+typedef struct http_user http_user;
+
+/* All are called in the loop's thread and may call back into the connection. All PYCALL. `u->conn` is set while the
+ * exchange is on; after done, failed or conn_abandon() none is called any more. */
+typedef struct http_user_ops {
+    /* A final head, or a 101 that was asked for. `base` and the spans of `h` are valid during the call only. -1 with
+     * an exception: the exchange fails with it. */
+    int (*head)(http_user *u, ConnectionObject *c, char *base, const http1_head *h);
+    int (*body)(http_user *u, const char *base, size_t n); /* n > 0 bytes, chunked coding removed; -1 as above */
+    int (*chunk_end)(http_user *u);                        /* -1 as above */
+    /* The response is whole. The connection has gone back to the pool or is closed, u->conn is NULL. */
+    void (*done)(http_user *u);
+    void (*failed)(http_user *u, PyObject *exc); /* instead of done(); exc is borrowed */
+    void (*expect)(http_user *u);                /* 100 Continue; may be NULL */
+    void (*writable)(http_user *u);              /* conn_write() may go on; may be NULL */
+} http_user_ops;
+
+/* Embedded in whoever has an exchange on a connection. */
+struct http_user {
+    const http_user_ops *ops;
+    PyObject *object;       /* borrowed: who embeds it; the connection holds it strongly while the exchange is on */
+    ConnectionObject *conn; /* borrowed: NULL when no exchange is on */
+};
+
+/* What is sent, and how the answer is read. Copied or sent during conn_begin(); nothing is kept but body_bytes. */
+typedef struct conn_request {
+    const char *head;          /* request line and headers with the empty line */
+    size_t head_len;
+    PyObject *body;            /* exact bytes to be sent with the head, or NULL; kept if the socket is full */
+    const http1_limits *limits; /* NULL: the defaults. Must live as long as the exchange */
+    double read_timeout;       /* seconds between two bytes once the request is out; 0: none */
+    double write_timeout;      /* seconds in which the socket takes nothing; 0: none */
+    unsigned head_only : 1;    /* HEAD: the response has no body */
+    unsigned body_follows : 1; /* by conn_write(), until conn_finish_upload() */
+    unsigned upgrade : 1;      /* a 101 is wanted: what follows it is the user's, as body(), until the end */
+    unsigned no_reuse : 1;     /* "Connection: close" was asked for */
+} conn_request;
+
+typedef enum conn_state {
+    CONN_NEW,    /* the slot was granted; to be connected by create_connection(lambda: conn) or the like */
+    CONN_TAKEN,  /* connected; no exchange is on */
+    CONN_BUSY,   /* an exchange is on */
+    CONN_IDLE,   /* kept by the pool */
+    CONN_CLOSED, /* the slot is free; the transport may still be closing */
+} conn_state;
+
+typedef enum conn_phase {
+    READ_HEAD,
+    READ_BODY,
+    READ_RAW, /* behind a 101 */
+} conn_phase;
+
+typedef struct wire_ops wire_ops; /* wire.h */
+
+struct ConnectionObject {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    LoopObject *loop;         /* strong */
+    RouteObject *route;       /* strong */
+    PoolObject *pool;         /* borrowed; NULL when it has gone, or knows nothing of this one any more */
+    PyObject *transport;      /* strong from connection_made() to connection_lost() or close */
+    const wire_ops *wire;     /* how to use it */
+    http_user *user;          /* borrowed: `user_object` embeds it */
+    PyObject *user_object;    /* strong while an exchange is on */
+    list_node in_pool;        /* pool->connections */
+    list_node in_route;       /* route->idle; strong while linked */
+    list_node in_idle;        /* pool->idle */
+    const http1_limits *limits;
+    char *held;               /* raw: a head that came in pieces, or NULL */
+    size_t held_len, held_room;
+    uint64_t idle_since;      /* ms of uv_now() */
+    uint64_t idle_poll;       /* loop->polls then */
+    uint64_t last_heard;      /* ms of uv_now(): a byte came, or the request went out */
+    double read_timeout;      /* seconds; 0: none */
+    double write_timeout;     /* seconds; 0: none */
+    deadline timer;           /* of the read or the write timeout */
+    uint64_t exchanges;       /* begun on this connection; > 1 in an exchange: it is a reused one */
+    conn_state state;
+    conn_phase phase;
+    unsigned interim;         /* 1xx heads of this exchange */
+    unsigned head_only : 1;
+    unsigned upgrade : 1;
+    unsigned no_reuse : 1;
+    unsigned answered : 1;    /* a byte of this exchange's response has come */
+    unsigned uploading : 1;   /* conn_finish_upload() is still to come */
+    unsigned draining : 1;    /* the whole request is with the transport, but not yet with the kernel */
+    unsigned writing_paused : 1; /* by the transport */
+    unsigned reading_paused : 1; /* by the user */
+    unsigned eof : 1;
+    unsigned lost : 1;        /* connection_lost() was called, or it was never connected */
+};
+
+/* Send a request and read its answer for `u`, whose ops and object are set. The state must be CONN_TAKEN. -1 with an
+ * exception, and the connection closed: it had gone (ServerDisconnectedError, as if it went just after). PYCALL. */
+int conn_begin(ConnectionObject *c, http_user *u, const conn_request *r);
+
+/* The next bytes of a body that follows. 1: go on; 0: taken, but wait for writable(); -1 with an exception: the
+ * connection has gone (ClientConnectionResetError). PYCALL. */
+int conn_write(ConnectionObject *c, const char *base, size_t n);
+int conn_write_bytes(ConnectionObject *c, PyObject *bytes); /* the same; exact bytes, kept instead of copied */
+int conn_finish_upload(ConnectionObject *c);                /* 0, or -1 as above. PYCALL */
+
+void conn_pause(ConnectionObject *c, int pause); /* back-pressure: no more bytes from the socket, or again. PYCALL */
+
+/* The user goes: nothing more is told to it. An exchange that is not over is cut off, its socket aborted, its slot
+ * freed. No effect where none is on. PYCALL. */
+void conn_abandon(http_user *u);
+
+/* A connection that was acquired and is not wanted: kept if it is connected and no exchange was begun since, else
+ * closed. PYCALL. */
+void conn_release(ConnectionObject *c);
+void conn_close(ConnectionObject *c); /* the slot is free at once; an exchange fails ("Connection closed"). PYCALL */
+
+static inline int
+conn_is_reused(const ConnectionObject *c) /* during an exchange: was there one before it? */
+{
+    return c->exchanges > 1;
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* state.h - what uvolt.http keeps for the module: types, names, what it asks of Python.
+ *
+ * One per core_state (`st->http`), made with the module. `import uvolt` imports nothing of uvolt.http: what comes
+ * from Python is imported by http_load(), when a pool or a session is made. */
+#ifndef UVOLT_HTTP_STATE_H
+#define UVOLT_HTTP_STATE_H
+
+#include "runtime/state.h"
+
+/* Types: http_state member <name>_type, spec <name>_spec, in the order of their making. */
+#define HTTP_TYPES(X) X(http_route) X(http_pool) X(http_connection) X(http_exchange)
+
+/* Interned strings, members n_<text>. */
+#define HTTP_NAMES(X)                                                                              \
+    X(abort) X(close) X(write) X(is_closing) X(pause_reading) X(resume_reading)                    \
+    X(set_write_buffer_limits) X(get_write_buffer_size) X(high) X(low)
+
+/* What http_load() imports: X(member, module, attribute or NULL for the module). */
+#define HTTP_IMPORTS(X) X(support, "uvolt.http._support", NULL)
+
+struct http_state {
+#define X(name) PyTypeObject *name##_type;
+    HTTP_TYPES(X)
+#undef X
+#define X(name) PyObject *n_##name;
+    HTTP_NAMES(X)
+#undef X
+#define X(name, module, attr) PyObject *name; /* strong; NULL before http_load() */
+    HTTP_IMPORTS(X)
+#undef X
+    char loaded;
+};
+
+typedef struct http_state http_state;
+
+int http_init(PyObject *module, core_state *st); /* st->http and the types; -1 with an exception */
+int http_load(core_state *st);                   /* imports, once; -1 with an exception. PYCALL */
+int http_traverse(core_state *st, visitproc visit, void *arg);
+void http_free(core_state *st);
+
+#endif
