@@ -1,6 +1,7 @@
 /* module.c - uvolt._core: the module, its state, its types in layer order. */
 #include <uv.h>
 
+#include "core/coro.h"
 #include "core/handle.h"
 #include "core/loop.h"
 #include "core/sock.h"
@@ -87,6 +88,9 @@ static PyMethodDef module_methods[] = {
      "make_tls($module, loop, protocol, sslcontext, waiter, server_side, server_hostname,\n"
      "         handshake_timeout, shutdown_timeout, call_connection_made, extra, /)\n--\n\n"
      "A TLS transport, to be made the protocol of the transport below it."},
+    {"coroutine", FAST(coro_delegate), METH_FASTCALL,
+     "coroutine($module, loop, awaitable, /)\n--\n\n"
+     "A coroutine written in C that awaits that, for tests."},
     {"tls_engine", module_tls_engine, METH_NOARGS,
      "tls_engine($module, /)\n--\n\n"
      "('direct', None), or ('memorybio', why the interpreter's OpenSSL cannot be driven directly)."},
@@ -113,6 +117,8 @@ module_exec(PyObject *module)
         || uvolt_add_type(module, &st->handle_type, &handle_spec, NULL) < 0
         || uvolt_add_type(module, &st->timer_type, &timer_spec, (PyObject *)st->handle_type) < 0
         || uvolt_add_type(module, &st->sockop_type, &sockop_spec, NULL) < 0
+        || uvolt_add_type(module, &st->call_type, &call_spec, NULL) < 0
+        || uvolt_add_type(module, &st->noop_type, &noop_spec, NULL) < 0 || coro_setup(st) < 0
         || uvolt_add_type(module, &st->relay_type, &relay_spec, NULL) < 0
         || uvolt_add_type(module, &st->stream_type, &stream_spec, st->AioTransport) < 0
         || uvolt_add_type(module, &st->listener_type, &listener_spec, NULL) < 0
@@ -144,6 +150,7 @@ module_free(void *module)
         pool_close(&st->handle_pool);
         pool_close(&st->timer_pool);
         pool_close(&st->sockop_pool);
+        pool_close(&st->call_pool);
         uvolt_state_clear(st);
     }
 }

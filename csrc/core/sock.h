@@ -17,8 +17,6 @@ typedef struct sockop_kind {
     void (*end)(SockOp *op); /* what is left to do when it is over, however that came; or NULL */
 } sockop_kind;
 
-enum { SOCKOP_CREATED, SOCKOP_RUNNING, SOCKOP_WAITING, SOCKOP_OVER };
-
 struct SockOp {
     PyObject_HEAD
     LoopObject *loop; /* strong */
@@ -37,7 +35,7 @@ struct SockOp {
     char ended;       /* and whether all is sent or the file is at its end */
     int fd;           /* of the last try */
     int err;          /* errno of a try between two steps, 0 if none */
-    char state;
+    char state;       /* CORO_CREATED and so on */
     char blocked;
     char watching;    /* fdpoll may have it under `fd` */
     char woken;       /* the try that comes now follows an event */

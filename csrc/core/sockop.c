@@ -5,6 +5,7 @@
  * nothing is read or accepted for a caller that has been cancelled.
  * Owns:    its arguments and the future. Kept by: whoever awaits it; while it waits, the entry of the descriptor.
  * Threads: the loop's. PYCALL: the steps, and the dealloc of one that was never awaited. */
+#include "core/coro.h"
 #include "core/sock.h"
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -26,7 +27,7 @@ sockop_new(LoopObject *loop, const sockop_kind *kind, PyObject *sock, PyObject *
     op->sent = 0;
     op->fd = -1;
     op->err = 0;
-    op->state = SOCKOP_CREATED;
+    op->state = CORO_CREATED;
     op->blocked = op->watching = op->woken = 0;
     PyObject_GC_Track(op);
     return (PyObject *)op;
@@ -61,7 +62,7 @@ sockop_clear(PyObject *self)
 static void
 finish(SockOp *op)
 {
-    op->state = SOCKOP_OVER;
+    op->state = CORO_OVER;
     stop_watching(op);
     if (op->kind->end != NULL) {
         op->kind->end(op);
@@ -105,10 +106,10 @@ sockop_dealloc(PyObject *self)
     if (UNLIKELY(op->weakrefs != NULL)) {
         PyObject_ClearWeakRefs(self);
     }
-    if (UNLIKELY(op->state == SOCKOP_CREATED)) {
+    if (UNLIKELY(op->state == CORO_CREATED)) {
         warn_never_awaited(op);
     }
-    if (op->state != SOCKOP_OVER) {
+    if (op->state != CORO_OVER) {
         sockop_clear(self); /* whoever let it go while it waited: nobody watches for it, or it would be held */
     }
     pool_give(&st->sockop_pool, self);
@@ -183,7 +184,7 @@ wait_for_event(SockOp *op, PyObject **result)
     if (iterator == NULL || start_watching(op) < 0) {
         return PYGEN_ERROR;
     }
-    op->state = SOCKOP_WAITING;
+    op->state = CORO_WAITING;
     return PyIter_Send(iterator, Py_None, result);
 }
 
@@ -205,8 +206,8 @@ static PySendResult
 run_step(SockOp *op, PyObject *value, PyObject **result)
 {
     PySendResult sent;
-    int first = op->state == SOCKOP_CREATED;
-    op->state = SOCKOP_RUNNING;
+    int first = op->state == CORO_CREATED;
+    op->state = CORO_RUNNING;
     if (first && UNLIKELY(op->loop->debug) && op->sock != NULL && sock_check_mode(op) < 0) {
         return PYGEN_ERROR;
     }
@@ -224,33 +225,18 @@ run_step(SockOp *op, PyObject *value, PyObject **result)
     return op->blocked ? wait_for_event(op, result) : PYGEN_ERROR;
 }
 
-static COLD PySendResult
-refuse_step(SockOp *op, PyObject *value)
-{
-    if (op->state == SOCKOP_OVER) {
-        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
-    }
-    else if (op->state == SOCKOP_RUNNING) {
-        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
-    }
-    else if (value != Py_None) {
-        PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
-    }
-    return PYGEN_ERROR;
-}
-
 static PySendResult
 sockop_am_send(PyObject *self, PyObject *value, PyObject **result)
 {
     SockOp *op = (SockOp *)self;
     *result = NULL;
-    if (UNLIKELY(op->state != SOCKOP_WAITING && (op->state != SOCKOP_CREATED || value != Py_None))) {
-        return refuse_step(op, value);
+    if (UNLIKELY(op->state != CORO_WAITING && (op->state != CORO_CREATED || value != Py_None))) {
+        return coro_refuse(op->state);
     }
     Py_INCREF(self);
     PySendResult sent = run_step(op, value, result);
     if (sent == PYGEN_NEXT) {
-        op->state = SOCKOP_WAITING;
+        op->state = CORO_WAITING;
     }
     else {
         PyObject *exc = sent == PYGEN_ERROR ? PyErr_GetRaisedException() : NULL;
@@ -263,28 +249,12 @@ sockop_am_send(PyObject *self, PyObject *value, PyObject **result)
     return sent;
 }
 
-/* A step's outcome as an iterator tells it. */
-static PyObject *
-as_iterator(PySendResult sent, PyObject *result)
-{
-    if (sent != PYGEN_RETURN) {
-        return result;
-    }
-    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
-    if (stop != NULL) {
-        PyErr_SetObject(PyExc_StopIteration, stop);
-        Py_DECREF(stop);
-    }
-    Py_DECREF(result);
-    return NULL;
-}
-
 static PyObject *
 sockop_send(PyObject *self, PyObject *value)
 {
     PyObject *result;
     PySendResult sent = sockop_am_send(self, value, &result);
-    return as_iterator(sent, result);
+    return coro_as_iterator(sent, result);
 }
 
 static PyObject *
@@ -297,38 +267,11 @@ static PyObject *
 sockop_await(PyObject *self)
 {
     SockOp *op = (SockOp *)self;
-    if (op->state == SOCKOP_WAITING) {
+    if (op->state == CORO_WAITING) {
         PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
         return NULL;
     }
     return Py_NewRef(self);
-}
-
-/* throw(type[, value[, traceback]]) as an exception object. New reference, or NULL with TypeError. */
-static PyObject *
-thrown(PyObject *const *args, Py_ssize_t nargs)
-{
-    if (nargs < 1 || nargs > 3) {
-        PyErr_Format(PyExc_TypeError, "throw expected 1 to 3 arguments, got %zd", nargs);
-        return NULL;
-    }
-    PyObject *exc = NULL, *type = args[0], *value = nargs > 1 && args[1] != Py_None ? args[1] : NULL;
-    if (PyExceptionInstance_Check(type) && value == NULL) {
-        exc = Py_NewRef(type);
-    }
-    else if (PyExceptionClass_Check(type)) {
-        PyErr_SetObject(type, value);
-        exc = PyErr_GetRaisedException();
-    }
-    else {
-        PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException, not %s",
-                     Py_TYPE(type)->tp_name);
-        return NULL;
-    }
-    if (nargs == 3 && args[2] != Py_None && PyException_SetTraceback(exc, args[2]) < 0) {
-        Py_CLEAR(exc);
-    }
-    return exc;
 }
 
 /* Cancellation comes this way. What was waited for is left where it is: in the kernel. */
@@ -336,13 +279,13 @@ static PyObject *
 sockop_throw(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     SockOp *op = (SockOp *)self;
-    PyObject *exc = thrown(args, nargs);
+    PyObject *exc = coro_thrown(args, nargs);
     if (exc == NULL) {
         return NULL;
     }
-    if (op->state == SOCKOP_RUNNING || op->state == SOCKOP_OVER) {
+    if (op->state == CORO_RUNNING || op->state == CORO_OVER) {
         Py_DECREF(exc);
-        refuse_step(op, Py_None);
+        coro_refuse(op->state);
         return NULL;
     }
     Py_INCREF(self);
@@ -356,8 +299,8 @@ static PyObject *
 sockop_close(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     SockOp *op = (SockOp *)self;
-    if (op->state == SOCKOP_RUNNING) {
-        refuse_step(op, Py_None);
+    if (op->state == CORO_RUNNING) {
+        coro_refuse(op->state);
         return NULL;
     }
     Py_INCREF(self);
@@ -383,14 +326,14 @@ sockop_get_name(PyObject *self, void *qualified)
 static PyObject *
 sockop_get_running(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(((SockOp *)self)->state == SOCKOP_RUNNING);
+    return PyBool_FromLong(((SockOp *)self)->state == CORO_RUNNING);
 }
 
 static PyObject *
 sockop_get_await(PyObject *self, void *Py_UNUSED(closure))
 {
     SockOp *op = (SockOp *)self;
-    return Py_NewRef(op->state == SOCKOP_WAITING ? op->wait : Py_None);
+    return Py_NewRef(op->state == CORO_WAITING ? op->wait : Py_None);
 }
 
 static PyMethodDef sockop_methods[] = {

@@ -72,6 +72,8 @@ uvolt_state_traverse(core_state *st, visitproc visit, void *arg)
     Py_VISIT(st->handle_type);
     Py_VISIT(st->timer_type);
     Py_VISIT(st->sockop_type);
+    Py_VISIT(st->call_type);
+    Py_VISIT(st->noop_type);
     Py_VISIT(st->relay_type);
     Py_VISIT(st->stream_type);
     Py_VISIT(st->listener_type);
@@ -82,6 +84,7 @@ uvolt_state_traverse(core_state *st, visitproc visit, void *arg)
 #define X(name, module, attr) Py_VISIT(st->name);
     UVOLT_IMPORTS(X)
 #undef X
+    Py_VISIT(st->noop);
     Py_VISIT(st->stock_feed);
     Py_VISIT(st->stock_receive);
     Py_VISIT(st->any_fileno);
@@ -99,6 +102,8 @@ uvolt_state_clear(core_state *st)
     Py_CLEAR(st->handle_type);
     Py_CLEAR(st->timer_type);
     Py_CLEAR(st->sockop_type);
+    Py_CLEAR(st->call_type);
+    Py_CLEAR(st->noop_type);
     Py_CLEAR(st->relay_type);
     Py_CLEAR(st->stream_type);
     Py_CLEAR(st->listener_type);
@@ -116,6 +121,7 @@ uvolt_state_clear(core_state *st)
     Py_CLEAR(st->kw_loop);
     Py_CLEAR(st->kw_seen);
     Py_CLEAR(st->no_args);
+    Py_CLEAR(st->noop);
     Py_CLEAR(st->stock_feed);
     Py_CLEAR(st->stock_receive);
     Py_CLEAR(st->any_fileno);

@@ -17,7 +17,7 @@
     X(_waiter) X(_limit) X(_stream_reader_wr) X(feed_data) X(Task) X(coro) X(socket)               \
     X(sockname) X(peername) X(datagram_received) X(error_received) X(sendto) X(do_handshake)       \
     X(unwrap) X(data) X(done) X(connect) X(setblocking) X(submit) X(cancelled) X(cancel)           \
-    X(add_done_callback) X(_state) X(_result) X(_exception) X(_getaddrinfo)
+    X(add_done_callback) X(_state) X(_result) X(_exception) X(_getaddrinfo) X(close) X(throw)
 
 /* What C needs from asyncio and from our own Python side (uvolt._support). Strong references. */
 #define UVOLT_IMPORTS(X)                                                                           \
@@ -62,6 +62,8 @@ typedef struct core_state {
     PyTypeObject *handle_type;
     PyTypeObject *timer_type;
     PyTypeObject *sockop_type;
+    PyTypeObject *call_type;
+    PyTypeObject *noop_type;
     PyTypeObject *relay_type;
     PyTypeObject *stream_type;
     PyTypeObject *listener_type;
@@ -79,6 +81,7 @@ typedef struct core_state {
     PyObject *kw_loop;       /* ("loop",) */
     PyObject *kw_seen;       /* the ("context",) that was seen last, of somebody else's making; or NULL */
     PyObject *no_args;       /* () */
+    PyObject *noop;          /* an awaitable that is done */
     PyObject *stock_feed;    /* the original StreamReader.feed_data */
     PyObject *stock_receive; /* the original StreamReaderProtocol.data_received */
     PyObject *any_fileno;      /* the method fileno() of some socket, and its C function, which takes a socket */
@@ -97,6 +100,7 @@ typedef struct core_state {
     pool handle_pool;
     pool timer_pool;
     pool sockop_pool;
+    pool call_pool;
 } core_state;
 
 /* module.c owns the definition of the module. */

@@ -50,6 +50,7 @@ VISIT_ONLY = {
     ("tls", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("relay", "loop"): "kept until dealloc, it has the state",
     ("sockop", "loop"): "kept until dealloc, it has the state",
+    ("coro", "loop"): "kept until it is freed, it has the state",
     ("loop", "module"): "kept until dealloc, it owns the state",
 }
 CLEAR_ONLY = {
