@@ -1,0 +1,169 @@
+"""What the C of uvolt.http asks of Python: the rare paths, called by name.
+
+Every function here that makes an exception returns it; the words are aiohttp's. Nothing here runs
+for a request that goes well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any
+
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from . import exceptions
+from .exceptions import (
+    ClientConnectionError,
+    ClientConnectionResetError,
+    ClientOSError,
+    ClientPayloadError,
+    ClientResponseError,
+    ConnectionTimeoutError,
+    ContentEncodingError,
+    HttpProcessingError,
+    PayloadEncodingError,
+    ServerDisconnectedError,
+    SocketTimeoutError,
+)
+from .reqrep import RequestInfo
+
+
+def caused(error: BaseException, cause: BaseException | None) -> Any:
+    """error, raised `from` cause."""
+    error.__cause__ = cause
+    return error
+
+
+# ---- connections --------------------------------------------------------------------------------
+
+
+def disconnected(message: object = None) -> ServerDisconnectedError:
+    """The server closed the connection before it answered."""
+    return ServerDisconnectedError(message)
+
+
+def os_error(error: OSError) -> ClientOSError:
+    """The connection failed in a system call."""
+    return caused(ClientOSError(*error.args), error)  # type: ignore[no-any-return]
+
+
+def write_error(error: OSError | None, url: object) -> ClientConnectionError:
+    """The request could not be written; without an error: to a connection that is closing."""
+    if error is None:
+        return ClientConnectionResetError("Cannot write to closing transport")
+    text = f"Can not write request body for {url}"
+    if isinstance(error, ConnectionError):
+        return caused(ClientConnectionResetError(error.errno, text), error)  # type: ignore[no-any-return]
+    return caused(ClientOSError(error.errno, text), error)  # type: ignore[no-any-return]
+
+
+def connection_closed() -> ClientConnectionError:
+    """The response was released or closed before its body was read."""
+    return ClientConnectionError("Connection closed")
+
+
+def connector_closed() -> ClientConnectionError:
+    """The connector was closed while the request waited."""
+    return ClientConnectionError("Connector is closed")
+
+
+def session_closed() -> RuntimeError:
+    """A request of a closed session."""
+    return RuntimeError("Session is closed")
+
+
+def wrong_loop() -> RuntimeError:
+    """A session made outside a uvolt loop."""
+    return RuntimeError(
+        "uvolt.http works on uvolt's event loop only: run the program with uvolt.run(main()), "
+        "or call uvolt.install() before asyncio.run()"
+    )
+
+
+# ---- timeouts -----------------------------------------------------------------------------------
+
+
+def total_timeout() -> asyncio.TimeoutError:
+    """`total` is over."""
+    return asyncio.TimeoutError()
+
+
+def connect_timeout(url: object) -> ConnectionTimeoutError:
+    """`connect` or `sock_connect` is over."""
+    return ConnectionTimeoutError(f"Connection timeout to host {url}")
+
+
+pool_timeout = connect_timeout
+
+
+def read_timeout() -> SocketTimeoutError:
+    """`sock_read` is over."""
+    return SocketTimeoutError("Timeout on reading data from socket")
+
+
+def write_timeout() -> SocketTimeoutError:
+    """`write` is over."""
+    return SocketTimeoutError("Timeout on writing data to socket")
+
+
+# ---- messages -----------------------------------------------------------------------------------
+
+
+def bad_head(text: str, kind: str = "BadHttpMessage") -> HttpProcessingError:
+    """A head that is no HTTP. kind: the name of its class, a BadHttpMessage."""
+    error: HttpProcessingError = getattr(exceptions, kind)(text)
+    return error
+
+
+def response_error(about: Any, error: HttpProcessingError) -> ClientResponseError:
+    """bad_head()'s error as the caller gets it. about: a response, or its RequestInfo."""
+    is_info = isinstance(about, RequestInfo)
+    info = about if is_info else about.request_info
+    history = () if is_info else about.history
+    return caused(  # type: ignore[no-any-return]
+        ClientResponseError(
+            info, history, status=error.code, message=error.message, headers=error.headers
+        ),
+        error,
+    )
+
+
+_SHORT = {
+    "length": exceptions.ContentLengthError,
+    "chunked": exceptions.TransferEncodingError,
+    "encoding": exceptions.ContentEncodingError,
+}
+
+
+def short_body(kind: str, text: str) -> ClientPayloadError:
+    """The body ends early or its framing is broken. kind: "length", "chunked", "encoding"."""
+    inner = _SHORT.get(kind, PayloadEncodingError)(text)
+    return caused(ClientPayloadError(f"Response payload is not completed: {inner!r}"), inner)  # type: ignore[no-any-return]
+
+
+def body_reset(error: OSError) -> ClientPayloadError:
+    """The connection failed in the middle of a body."""
+    inner = os_error(error)
+    return caused(ClientPayloadError(f"Response payload is not completed: {inner!r}"), inner)  # type: ignore[no-any-return]
+
+
+def content_encoding(text: str) -> ClientPayloadError:
+    """The body cannot be decompressed."""
+    inner = ContentEncodingError(text)
+    return caused(ClientPayloadError(str(inner)), inner)  # type: ignore[no-any-return]
+
+
+def request_info(
+    url: URL, method: str, headers: CIMultiDictProxy[str], real_url: URL
+) -> RequestInfo:
+    """RequestInfo(...)."""
+    return RequestInfo(url, method, headers, real_url)
+
+
+def unclosed_response(response: Any, loop: Any) -> None:
+    """A response that was dropped with its body unread: said in debug mode only."""
+    warnings.warn(f"Unclosed response {response!r}", ResourceWarning, 2, source=response)
+    context = {"client_response": response, "message": "Unclosed response"}
+    loop.call_exception_handler(context)
