@@ -1,4 +1,4 @@
-"""Builds uvolt._core: each csrc/**/*.c a unit of its own, compiled in parallel, on libuv.
+"""Builds uvolt._core: each csrc/**/*.c a unit of its own, compiled in parallel, on libuv and zlib.
 
 All else about the package is in pyproject.toml. Switches, read from the environment (set to 1):
 UVOLT_WERROR (warnings on and fatal), UVOLT_DEBUG (-O0 -g, assertions on), UVOLT_ASAN (address and
@@ -21,13 +21,16 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
-LIBUV_MIN = "1.43"
-NO_LIBUV = (
-    "uvolt: {why}; install libuv's headers and pkg-config first: "
-    "`apt install libuv1-dev pkg-config`, `dnf install libuv-devel pkgconf` "
-    "or `brew install libuv pkgconf`"
+# What pkg-config must find, and from which version on.
+NEEDED = {"libuv": "1.43", "zlib": "1.2"}
+LACKING = (
+    "uvolt: {why}; install libuv's and zlib's headers and pkg-config first: "
+    "`apt install libuv1-dev zlib1g-dev pkg-config`, `dnf install libuv-devel zlib-devel pkgconf` "
+    "or `brew install libuv zlib pkgconf`"
 )
-# Commands that compile. The others (egg_info, dist_info, sdist) work without libuv.
+# Content codings that are compiled in where their decoder is there; `uvolt info` tells.
+CODINGS = {"libbrotlidec": ("1.0", "UVOLT_HAVE_BROTLI"), "libzstd": ("1.4", "UVOLT_HAVE_ZSTD")}
+# Commands that compile. The others (egg_info, dist_info, sdist) work without the libraries.
 BUILDING = {"build", "build_ext", "bdist_wheel", "editable_wheel", "install", "develop"}
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
 LTO = ["-flto=auto"]
@@ -43,25 +46,35 @@ def switch(name: str) -> bool:
 
 def pkg_config(*args: str) -> subprocess.CompletedProcess[str]:
     tool = os.environ.get("PKG_CONFIG", "pkg-config")
-    return subprocess.run([tool, *args, "libuv"], capture_output=True, text=True, check=False)
+    return subprocess.run([tool, *args], capture_output=True, text=True, check=False)
+
+
+def found(name: str, least: str) -> bool:
+    return pkg_config(f"--atleast-version={least}", name).returncode == 0
 
 
 @functools.cache
-def libuv_flags() -> tuple[list[str], list[str]]:
-    """Compiler and linker flags for libuv. Ends setup with one line where it cannot be had."""
+def library_flags() -> tuple[list[str], list[str]]:
+    """Compiler and linker flags for libuv and the decoders. Ends setup with one line where one
+    that is needed cannot be had."""
     try:
-        if pkg_config("--exists").returncode != 0:
-            raise SystemExit(NO_LIBUV.format(why="libuv was not found by pkg-config"))
-        if pkg_config(f"--atleast-version={LIBUV_MIN}").returncode != 0:
-            have = pkg_config("--modversion").stdout.strip()
-            raise SystemExit(NO_LIBUV.format(why=f"libuv >= {LIBUV_MIN} needed, {have} found"))
-        return pkg_config("--cflags").stdout.split(), pkg_config("--libs").stdout.split()
+        for name, least in NEEDED.items():
+            if pkg_config("--exists", name).returncode != 0:
+                raise SystemExit(LACKING.format(why=f"{name} was not found by pkg-config"))
+            if not found(name, least):
+                have = pkg_config("--modversion", name).stdout.strip()
+                raise SystemExit(LACKING.format(why=f"{name} >= {least} needed, {have} found"))
+        codings = {name: macro for name, (least, macro) in CODINGS.items() if found(name, least)}
+        names = [*NEEDED, *codings]
+        macros = [f"-D{macro}" for macro in codings.values()]
+        compile_flags = pkg_config("--cflags", *names).stdout.split()
+        return compile_flags + macros, pkg_config("--libs", *names).stdout.split()
     except OSError:
-        raise SystemExit(NO_LIBUV.format(why="pkg-config was not found")) from None
+        raise SystemExit(LACKING.format(why="pkg-config was not found")) from None
 
 
 def own_flags() -> tuple[list[str], list[str]]:
-    """Compiler and linker flags that do not come from libuv."""
+    """Compiler and linker flags that come from no library."""
     compile_flags = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-Icsrc"]
     link_flags: list[str] = ["-ldl"]  # dlopen(), before glibc 2.34
     if switch("ASAN"):
@@ -102,13 +115,13 @@ class BuildExt(build_ext):
     """
 
     def build_extension(self, ext: Extension) -> None:
-        uv_compile, uv_link = libuv_flags()
+        library_compile, library_link = library_flags()
         compile_flags, link_flags = own_flags()
         lto = lto_flags(self.compiler)
         compile_flags += lto
         link_flags += [*lto, "-O3"] if lto else []
-        ext.extra_compile_args = [*compile_flags, *uv_compile]
-        ext.extra_link_args = [*link_flags, *uv_link]
+        ext.extra_compile_args = [*compile_flags, *library_compile]
+        ext.extra_link_args = [*link_flags, *library_link]
         inherited = [os.environ.get(name, "") for name in ("CC", "CFLAGS", "CPPFLAGS")]
         variant = [sys.version, sys.base_prefix, *ext.extra_compile_args, *inherited]
         self.build_temp = os.path.join(self.build_temp, f"{crc32(repr(variant).encode()):08x}")
@@ -146,7 +159,7 @@ def files(pattern: str) -> list[str]:
 
 
 if BUILDING.intersection(sys.argv):
-    libuv_flags()  # before setuptools prints anything, so that the one line stands alone
+    library_flags()  # before setuptools prints anything, so that the one line stands alone
 
 setup(
     ext_modules=[

@@ -5,6 +5,7 @@
 #include "core/handle.h"
 #include "core/loop.h"
 #include "core/sock.h"
+#include "http/decode.h"
 #include "net/listener.h"
 #include "net/pipe.h"
 #include "net/stream.h"
@@ -107,6 +108,25 @@ add_udp_type(PyObject *module, core_state *st)
     return rc;
 }
 
+/* http_codings: what content codings were built in. */
+static int
+add_codings(PyObject *module)
+{
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && decode_codings[i] != NULL; i++) {
+        PyObject *name = PyUnicode_FromString(decode_codings[i]);
+        if (name == NULL || PyList_Append(list, name) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(name);
+    }
+    PyObject *names = list == NULL ? NULL : PyList_AsTuple(list);
+    int rc = names == NULL ? -1 : PyModule_AddObjectRef(module, "http_codings", names);
+    Py_XDECREF(names);
+    Py_XDECREF(list);
+    return rc;
+}
+
 static int
 module_exec(PyObject *module)
 {
@@ -126,7 +146,8 @@ module_exec(PyObject *module)
         || uvolt_add_type(module, &st->pipe_write_type, &pipe_write_spec, st->AioTransport) < 0
         || add_udp_type(module, st) < 0
         || uvolt_add_type(module, &st->tls_type, &tls_spec, st->AioTransport) < 0
-        || PyModule_AddStringConstant(module, "libuv_version", uv_version_string()) < 0) {
+        || PyModule_AddStringConstant(module, "libuv_version", uv_version_string()) < 0
+        || add_codings(module) < 0) {
         return -1;
     }
     return 0;

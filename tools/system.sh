@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# tools/system.sh [servers]: sees to what the build needs from the system (compiler, pkg-config, libuv and Python
-# headers, venv), and with "servers" to the programs that the tests start. Installs what is missing when it may (root on
-# Debian or Ubuntu), otherwise says in one line what to install. PYTHON names the interpreter (default python3). Asks
-# apt-get for nothing when all is there.
+# tools/system.sh [servers]: sees to what the build needs from the system (compiler, pkg-config, headers of libuv,
+# zlib, brotli, zstd and Python, venv), and with "servers" to the programs that the tests start. Installs what is
+# missing when it may (root on Debian or Ubuntu), otherwise says in one line what to install. PYTHON names the
+# interpreter (default python3). Asks apt-get for nothing when all is there.
 set -euo pipefail
 
 python=${PYTHON:-python3}
@@ -14,6 +14,9 @@ missing() {
     command -v "${CC:-gcc}" >/dev/null || echo gcc libc6-dev
     command -v "${PKG_CONFIG:-pkg-config}" >/dev/null || echo pkg-config
     "${PKG_CONFIG:-pkg-config}" --exists 'libuv >= 1.43' 2>/dev/null || echo libuv1-dev
+    "${PKG_CONFIG:-pkg-config}" --exists zlib 2>/dev/null || echo zlib1g-dev
+    "${PKG_CONFIG:-pkg-config}" --exists libbrotlidec 2>/dev/null || echo libbrotli-dev
+    "${PKG_CONFIG:-pkg-config}" --exists 'libzstd >= 1.4' 2>/dev/null || echo libzstd-dev
     "$python" -c 'import ensurepip, venv' 2>/dev/null || echo python3 python3-venv
     "$python" - 2>/dev/null <<'EOF' || echo python3-dev
 import os, sys, sysconfig
@@ -47,11 +50,11 @@ if command -v apt-get >/dev/null; then
     echo "uvolt: install what is missing first: sudo apt install $need" >&2
 elif command -v dnf >/dev/null; then
     servers=${wanted:+ postgresql-server redis mosquitto rabbitmq-server}
-    echo "uvolt: install what is missing first: sudo dnf install gcc pkgconf libuv-devel python3-devel$servers" >&2
+    echo "uvolt: install what is missing first: sudo dnf install gcc pkgconf libuv-devel zlib-devel brotli-devel libzstd-devel python3-devel$servers" >&2
 elif command -v brew >/dev/null; then
     servers=${wanted:+ postgresql redis mosquitto rabbitmq}
-    echo "uvolt: install what is missing first: brew install pkgconf libuv python$servers" >&2
+    echo "uvolt: install what is missing first: brew install pkgconf libuv zlib brotli zstd python$servers" >&2
 else
-    echo "uvolt: install first: a C compiler, pkg-config, libuv >= 1.43 and Python >= 3.10, with their headers${wanted:+; and PostgreSQL, Redis, mosquitto, RabbitMQ}" >&2
+    echo "uvolt: install first: a C compiler, pkg-config, libuv >= 1.43, zlib, brotli, zstd and Python >= 3.10, with their headers${wanted:+; and PostgreSQL, Redis, mosquitto, RabbitMQ}" >&2
 fi
 exit 1

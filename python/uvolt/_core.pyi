@@ -21,6 +21,7 @@ _FD: TypeAlias = int | _HasFileno
 _Coro: TypeAlias = _Coroutine[Any, Any, _T] | Generator[Any, None, _T]
 
 libuv_version: str
+http_codings: tuple[str, ...]
 
 def counters() -> dict[str, int]: ...
 def coroutine(loop: Loop, awaitable: Any, /) -> Coroutine: ...

@@ -122,6 +122,16 @@ def _tls_engine() -> str:
     return f"{engine}, {ssl.OPENSSL_VERSION}" if why is None else f"{engine} ({why})"
 
 
+def _codings() -> str:
+    """What uvolt.http decodes, and what it does not for want of a library when it was built."""
+    codings = _core.http_codings
+    lacking = {"br": "libbrotlidec", "zstd": "libzstd"}
+    notes = [
+        f"no {name}: built without {lib}" for name, lib in lacking.items() if name not in codings
+    ]
+    return ", ".join(codings) + (f" ({'; '.join(notes)})" if notes else "")
+
+
 def _info() -> int:
     build = "debug" if sysconfig.get_config_var("Py_DEBUG") else "release"
     flags = sysconfig.get_config_var("CFLAGS") or "unknown"
@@ -134,6 +144,7 @@ def _info() -> int:
         "flags": flags,
         "platform": platform.platform(),
         "TLS": _tls_engine(),
+        "codings": _codings(),
         "aiohttp": _aiohttp_version(),
     }
     width = max(map(len, lines))
