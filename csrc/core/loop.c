@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/deadline.h"
 #include "core/handle.h"
 #include "core/sock.h"
 
@@ -111,7 +112,7 @@ close_internal(uv_handle_t *handle, void *arg)
 {
     LoopObject *loop = arg;
     if ((void *)handle == (void *)&loop->prepare || (void *)handle == (void *)&loop->timer
-        || (void *)handle == (void *)&loop->wake) {
+        || (void *)handle == (void *)&loop->deadline_timer || (void *)handle == (void *)&loop->wake) {
         if (!uv_is_closing(handle)) {
             uv_close(handle, NULL);
         }
@@ -136,6 +137,7 @@ loop_close_handles(LoopObject *self)
     self->closed = 1;
     drop_ready(self);
     loop_forget_timers(self);
+    deadlines_forget(self);
     for (list_node *n = self->owned.next; n != &self->owned; n = n->next) {
         loop_owned *owned = CONTAINER_OF(n, loop_owned, node);
         owned->close(owned);
@@ -231,6 +233,7 @@ loop_dealloc(PyObject *op)
     free(self->ready.slots);
     free(self->due.slots);
     free(self->timers.slots);
+    free(self->deadlines.slots);
     free(self->fds);
     free(self->claims);
     free(self->recv_buffer);

@@ -68,6 +68,11 @@ struct LoopObject {
     double timer_armed;     /* deadline that `timer` was started for */
     double poll_until;      /* a poll by hand ends then at the latest; else infinite */
     char timer_is_armed;
+    heap deadlines;         /* nodes of deadlines, borrowed (deadline.h) */
+    uv_timer_t deadline_timer;
+    double deadline_armed;  /* when it ends; infinite if it is not armed */
+    char deadlines_due;     /* it has ended: look at them after the poll */
+    uint64_t polls;         /* made so far */
     PyObject *raised;       /* strong: exception that must leave run(), caught in a uv callback */
     list_node owned;        /* loop_owned */
     list_node touched;      /* loop_owned, to be checked before the next poll */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/deadline.h"
 #include "core/handle.h"
 #include "core/loop.h"
 
@@ -170,6 +171,9 @@ loop_init_handles(LoopObject *loop)
         loop->timer.timer_cb = on_timer;
     }
     if (err == 0) {
+        err = deadlines_open(loop);
+    }
+    if (err == 0) {
         err = open_wake(loop);
     }
     return err;
@@ -225,6 +229,7 @@ run_uv(LoopObject *loop, int block)
 {
     loop->since_poll = 0;
     loop->polled = 0;
+    loop->polls++;
     loop->will_block = (char)block;
     loop->polling = 1;
     uv_run(&loop->uv, block ? UV_RUN_ONCE : UV_RUN_NOWAIT);
@@ -283,6 +288,9 @@ iterate(LoopObject *loop)
     poll_events(loop);
     if (loop->timers.count > 0) {
         loop_take_timers(loop);
+    }
+    if (UNLIKELY(loop->deadlines_due)) {
+        deadlines_run(loop);
     }
     loop_queue_due(loop, waiting);
     return UNLIKELY(loop_raise_kept(loop) < 0) ? -1 : loop_drain(loop);
@@ -369,6 +377,9 @@ loop_poll(PyObject *op, PyObject *timeout)
     self->poll_until = seconds > 0 ? clock_now() + seconds : 0; /* NaN: at once */
     run_uv(self, seconds > 0);
     self->poll_until = HUGE_VAL;
+    if (self->deadlines_due) {
+        deadlines_run(self);
+    }
     loop_queue_due(self, waiting);
     self->running = running;
     if (loop_raise_kept(self) < 0) {

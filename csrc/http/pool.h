@@ -36,7 +36,7 @@ struct PoolObject {
     PyObject *weakrefs;
     LoopObject *loop;          /* strong */
     PyObject *routes;          /* strong: dict, key -> RouteObject */
-    PyObject *closing;         /* strong: future of pool_close(), or NULL */
+    PyObject *closing;         /* strong: future of pool_wait_closed(), or NULL */
     Py_ssize_t swept;          /* when `routes` is larger, those that nobody uses are dropped */
     Py_ssize_t limit;          /* 0: none */
     Py_ssize_t limit_per_host; /* 0: none */
@@ -75,8 +75,8 @@ ConnectionObject *pool_taken(pool_waiter *w);
 void pool_cancel(pool_waiter *w);
 
 /* No connection is given any more: idle ones are closed, exchanges fail, waiters fail. PYCALL. */
-void pool_close(PoolObject *p);
-/* pool_close(), and a future that is done when the last socket is closed. New reference. PYCALL. */
+void pool_shut(PoolObject *p);
+/* pool_shut(), and a future that is done when the last socket is closed. New reference. PYCALL. */
 PyObject *pool_wait_closed(PoolObject *p);
 
 /* ---- for connection.c ------------------------------------------------------------------------ */

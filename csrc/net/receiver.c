@@ -323,6 +323,15 @@ plain:
     Py_RETURN_NONE;
 }
 
+/* ---- a protocol in C ----------------------------------------------------------------------- */
+
+static int
+deliver_native(receiver *rx, const char *base, Py_ssize_t n)
+{
+    /* The bytes lie in a receive buffer of ours, whose contents are nobody else's. */
+    return rx->loop->st->native_data(rx->protocol, (char *)base, n);
+}
+
 /* ---- choosing ------------------------------------------------------------------------------ */
 
 /* A protocol without data_received that is no BufferedProtocol, but has its get_buffer, is taken for one, as
@@ -344,6 +353,12 @@ choose(receiver *rx)
 {
     core_state *st = rx->loop->st;
     PyObject *get_buffer = NULL, *on_data;
+    if (Py_TYPE(rx->protocol) == st->native_type) {
+        rx->deliver = deliver_native;
+        Py_CLEAR(rx->get_buffer);
+        Py_CLEAR(rx->on_data);
+        return 0;
+    }
     int buffered = PyObject_IsInstance(rx->protocol, st->BufferedProtocol);
     if (buffered < 0) {
         return -1;

@@ -1,8 +1,8 @@
 /* receiver.h - receiver: how the bytes of a stream reach a protocol. Part of a transport (TCP, TLS).
  *
- * Three ways, chosen when the protocol is set: bytes for data_received, straight into the buffer of a
- * BufferedProtocol, and straight into the bytearray of a stock asyncio.StreamReader, which saves two Python
- * frames per read. */
+ * Four ways, chosen when the protocol is set: bytes for data_received, straight into the buffer of a
+ * BufferedProtocol, straight into the bytearray of a stock asyncio.StreamReader, which saves two Python
+ * frames per read, and by a C call to a protocol of our own that is written in C (core_state.native_type). */
 #ifndef UVOLT_NET_RECEIVER_H
 #define UVOLT_NET_RECEIVER_H
 
@@ -14,7 +14,7 @@ struct receiver {
     LoopObject *loop;     /* borrowed: the transport keeps it */
     PyObject *protocol;   /* strong; NULL after connection_lost */
     PyObject *on_data;    /* strong: data_received or its function, or buffer_updated, or the weak
-                           * reference to a stock StreamReader */
+                           * reference to a stock StreamReader; NULL for a protocol in C */
     PyObject *get_buffer; /* strong: bound get_buffer of a BufferedProtocol, NULL for others */
     PyObject *context;    /* strong: what protocol callbacks run in */
     Py_buffer *view;      /* raw: what get_buffer gave, during one read; made on first use */

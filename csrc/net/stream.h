@@ -83,6 +83,10 @@ PyObject *stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 void stream_start_reading(StreamObject *s);
 void stream_stop_reading(StreamObject *s);
 int stream_set_protocol(StreamObject *s, PyObject *protocol); /* -1 with an exception */
+/* Is the connection open and nothing there to be read? One system call. */
+int stream_is_quiet(const StreamObject *s);
+/* After an error of the socket: what it still has, at most `room` bytes; <= 0: nothing. */
+ssize_t stream_read_left(const StreamObject *s, char *base, size_t room);
 void stream_plain_alloc(StreamObject *s, uv_buf_t *buf);      /* the loop's receive buffer */
 PyObject *stream_pause_reading(PyObject *, PyObject *);
 PyObject *stream_resume_reading(PyObject *, PyObject *);
@@ -93,6 +97,8 @@ PyObject *stream_writelines(PyObject *, PyObject *const *, Py_ssize_t, PyObject 
 PyObject *stream_write_eof(PyObject *, PyObject *);
 /* write() for a user in C: -1 only with an exception that is not the connection's (MemoryError). PYCALL. */
 int stream_send(StreamObject *s, const char *base, size_t len);
+/* The same for a span and exact bytes behind it, by one system call; the bytes are kept and not copied. PYCALL. */
+int stream_send_with(StreamObject *s, const char *base, size_t len, PyObject *bytes);
 PyObject *stream_bytes_list(PyObject *iterable); /* its items as exact bytes; new list. PYCALL */
 size_t stream_pending(const StreamObject *s); /* bytes accepted by write() and not sent */
 void stream_drop_queue(StreamObject *s);

@@ -4,6 +4,8 @@
  * in C (TLS). */
 #include "net/stream.h"
 
+#include <errno.h>
+
 /* ---- sinks --------------------------------------------------------------------------------- */
 
 void
@@ -115,6 +117,28 @@ on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
     }
     receiver_drop_buffer(&s->to); /* still there if get_buffer() set another protocol */
     Py_DECREF(s);
+}
+
+/* ---- looking ------------------------------------------------------------------------------- */
+
+int
+stream_is_quiet(const StreamObject *s)
+{
+    char byte;
+    if (s->closing || s->eof_received || !s->uv_live) {
+        return 0;
+    }
+    ssize_t n;
+    do {
+        n = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+ssize_t
+stream_read_left(const StreamObject *s, char *base, size_t room)
+{
+    return s->uv_live ? recv(s->fd, base, room, MSG_DONTWAIT) : 0;
 }
 
 /* ---- starting and stopping ----------------------------------------------------------------- */

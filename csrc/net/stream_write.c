@@ -437,6 +437,51 @@ stream_send(StreamObject *s, const char *base, size_t len)
     return r == NULL && PyErr_Occurred() ? -1 : 0;
 }
 
+/* What the socket did not take of a span and of the bytes behind it. -1 with an exception. PYCALL. */
+static COLD int
+queue_parts(StreamObject *s, const char *base, size_t len, PyObject *bytes, size_t sent)
+{
+    size_t offset = sent > len ? sent - len : 0;
+    if (sent < len) {
+        PyObject *rest = PyBytes_FromStringAndSize(base + sent, (Py_ssize_t)(len - sent));
+        if (rest == NULL || enqueue(s, rest, 0) < 0) {
+            return -1;
+        }
+    }
+    PyObject *r = write_rest(s, bytes, offset);
+    Py_XDECREF(r);
+    return r == NULL ? -1 : 0;
+}
+
+int
+stream_send_with(StreamObject *s, const char *base, size_t len, PyObject *bytes)
+{
+    size_t more = (size_t)PyBytes_GET_SIZE(bytes), sent = 0;
+    int may = may_write(s, "write");
+    if (UNLIKELY(may <= 0)) {
+        return may;
+    }
+    if (UNLIKELY(more == 0)) {
+        return stream_send(s, base, len);
+    }
+    if (LIKELY(s->queued == 0)) {
+        struct iovec iov[2] = {{(char *)base, len}, {PyBytes_AS_STRING(bytes), more}};
+        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+        ssize_t n;
+        do {
+            n = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+        } while (n < 0 && errno == EINTR);
+        if (LIKELY(n >= 0)) {
+            sent = (size_t)n;
+        }
+        else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) {
+            Py_XDECREF(write_failed(s, -errno));
+            return 0;
+        }
+    }
+    return LIKELY(sent == len + more) ? 0 : queue_parts(s, base, len, bytes, sent);
+}
+
 /* Anything with a buffer: send what can be sent from where it lies, copy only what must wait. Getting
  * at the buffer may run Python code (__buffer__), so the state is looked at after it. */
 static PyObject *

@@ -93,6 +93,11 @@ typedef struct core_state {
 #define X(name) Py_ssize_t c_##name;
     UVOLT_COUNTERS(X)
 #undef X
+    /* Protocols of exactly this type, of our own, get their bytes by this call and no object: 0, or -1 with an
+     * exception. The bytes may be changed where they lie. See net/receiver.h; a layer above fills them in. */
+    PyTypeObject *native_type;   /* borrowed, or NULL */
+    int (*native_data)(PyObject *protocol, char *base, Py_ssize_t n);
+    struct http_state *http;     /* raw: http/state.c makes and frees it */
     struct openssl_api *openssl; /* raw: tls/openssl.c makes it at first use and frees it */
     const char *openssl_why;     /* raw, a literal: why there is none */
     int handle_deallocs;         /* of handles, under way, one within another */

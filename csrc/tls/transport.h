@@ -90,6 +90,12 @@ size_t tls_unsent(TlsObject *t);            /* bytes */
 void tls_limit_below(TlsObject *t);         /* when `stream` tells of its room. PYCALL */
 void tls_drop_buffers(TlsObject *t);
 int tls_encrypt_backlog(TlsObject *t);      /* what had to wait; -1 with an exception. PYCALL */
+/* write() for a user in C: a span, and exact bytes behind it or NULL. -1 only with an exception that is not the
+ * connection's (MemoryError). PYCALL. */
+int tls_send(TlsObject *t, const char *base, size_t len, PyObject *bytes);
+/* set_write_buffer_limits() for a user in C, bytes. PYCALL. */
+void tls_limit_writing(TlsObject *t, size_t high, size_t low);
+int tls_is_quiet(const TlsObject *t); /* is it open and nothing there to be read? One system call */
 PyObject *tls_append_backlog(PyObject *, PyObject *);
 PyObject *tls_write(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *tls_writelines(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);

@@ -12,6 +12,7 @@
 #include "tls/transport.h"
 
 #define LOST_WRITES_BEFORE_WARNING 5 /* asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES */
+#define JOIN_SIZE 4096 /* bytes: what is smaller together is one record */
 #define PLAIN_SIZE (LOOP_RECV_SIZE + 32 * 1024) /* one read of the socket, and a record begun before it */
 
 /* ---- what is to be sent -------------------------------------------------------------------- */
@@ -247,6 +248,38 @@ tls_write(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
                            : wrote(t, write_span(t, view.buf, (size_t)view.len));
     PyBuffer_Release(&view);
     return result;
+}
+
+int
+tls_send(TlsObject *t, const char *base, size_t len, PyObject *bytes)
+{
+    size_t more = bytes == NULL ? 0 : (size_t)PyBytes_GET_SIZE(bytes);
+    char joined[JOIN_SIZE];
+    int rc;
+    if (!may_write(t)) {
+        return 0;
+    }
+    if (more > 0 && len + more <= sizeof(joined)) { /* one record */
+        memcpy(joined, base, len);
+        memcpy(joined + len, PyBytes_AS_STRING(bytes), more);
+        rc = write_span(t, joined, len + more);
+    }
+    else {
+        rc = len == 0 ? 0 : write_span(t, base, len);
+        if (rc == 0 && more > 0) {
+            rc = write_span(t, PyBytes_AS_STRING(bytes), more);
+        }
+    }
+    PyObject *r = wrote(t, rc);
+    Py_XDECREF(r);
+    return r == NULL ? -1 : 0;
+}
+
+int
+tls_is_quiet(const TlsObject *t)
+{
+    return t->state == TLS_OPEN && !t->closed && !t->eof_received && t->held_len == 0 && t->backlog == NULL
+           && (t->stream == NULL || stream_is_quiet(t->stream));
 }
 
 /* Several buffers, one send. All Python code that their types may run comes before the first is encrypted. */
@@ -680,6 +713,15 @@ read_limits(TlsObject *t, const char *which, PyObject *const *args, Py_ssize_t n
     return 0;
 }
 
+void
+tls_limit_writing(TlsObject *t, size_t high, size_t low)
+{
+    t->high = high;
+    t->low = low;
+    tls_limit_below(t);
+    control_writing(t);
+}
+
 PyObject *
 tls_set_write_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -687,8 +729,7 @@ tls_set_write_limits(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyOb
     if (read_limits(t, "write_limits", args, nargs, kwnames, &t->high, &t->low) < 0) {
         return NULL;
     }
-    tls_limit_below(t);
-    control_writing(t);
+    tls_limit_writing(t, t->high, t->low);
     Py_RETURN_NONE;
 }
 
