@@ -23,7 +23,7 @@ demo: ## sequential against concurrent, asyncio against uvolt
 	$(python) -m uvolt demo
 
 .PHONY: test
-test: ## the test suite, with PostgreSQL, Redis, mosquitto and RabbitMQ
+test: ## the test suite, with PostgreSQL, Redis, mosquitto, RabbitMQ and nginx
 	@tools/system.sh servers
 	@tools/venv.sh test
 	$(python) -m pytest $(PYTEST_ARGS)

@@ -14,6 +14,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -311,3 +312,104 @@ def rabbitmq(certificates: Certificates) -> Iterator[Server]:
                 [server], path / "log", lambda: answers(port) and answers(tls_port), env=env
             ) as child:
                 yield Server(port, tls_port, path, certificates, child)
+
+
+NGINX = """
+daemon off; worker_processes 1; pid {path}/pid; error_log stderr warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off; client_body_temp_path {path}/t1; proxy_temp_path {path}/t2;
+    fastcgi_temp_path {path}/t3; uwsgi_temp_path {path}/t4; scgi_temp_path {path}/t5;
+    types {{ text/plain txt; application/json json; }} default_type application/octet-stream;
+    sendfile on; keepalive_requests 1000000; client_max_body_size 100m;
+    gzip on; gzip_min_length 100; gzip_types application/json;
+    limit_req_zone $binary_remote_addr zone=few:1m rate=1r/s;
+    ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_client_certificate {ca};
+    ssl_verify_client optional;
+    server {{
+        listen {host}:{port}; listen {host}:{tls_port} ssl; listen unix:{path}/nginx.sock;
+        root {path}/files;
+        location = /hello {{ return 200 "hello\\n"; }}
+        location = /tls {{ return 200 "$ssl_protocol $ssl_session_reused $ssl_client_s_dn"; }}
+        location = /connection {{ return 200 "$connection $connection_requests"; }}
+        location = /close {{ keepalive_timeout 0; return 200 "bye\\n"; }}
+        location = /moved {{ return 302 /hello; }}
+        location = /empty {{ return 204; }}
+        location /slow/ {{ alias {path}/files/; limit_rate 700k; }}
+        location = /limited {{ limit_req zone=few nodelay; limit_req_status 429;
+                               try_files /small.json =404; }}
+        location /upload/ {{ dav_methods PUT DELETE; }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(certificates: Certificates) -> Iterator[Server]:
+    """nginx on a port, one with TLS and the Unix socket "nginx.sock": keep-alive, gzip, ranges,
+    uploads, and the files of its folder "files": small.json, text.txt (1 MiB), large (64 MiB)."""
+    with directory() as path:
+        port, tls_port = free_port(), free_port()
+        files = path / "files"
+        (files / "upload").mkdir(parents=True)
+        (files / "small.json").write_text('{"ok": true, "pad": "' + "x" * 200 + '"}')
+        lines = "".join(f"line {n} of a file that gzip makes small\n" for n in range(30_000))
+        (files / "text.txt").write_text(lines[: 1 << 20])
+        (files / "large").write_bytes(os.urandom(1 << 20) * 64)
+        user = "user root;" if os.geteuid() == 0 else ""
+        (path / "conf").write_text(
+            user
+            + NGINX.format(
+                path=path,
+                host=support.LOCALHOST,
+                port=port,
+                tls_port=tls_port,
+                certificate=certificates.certificate,
+                key=certificates.key,
+                ca=certificates.ca,
+            )
+        )
+        words = [program("nginx", "nginx-light"), "-p", str(path), "-c", str(path / "conf")]
+        with process(words, path / "log", lambda: answers(port) and answers(tls_port)) as child:
+            yield Server(port, tls_port, path, certificates, child)
+
+
+ASGI = """
+import json
+
+async def application(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    if scope["path"] == "/stream":
+        parts = [b"part %d;" % n for n in range(50)]
+    elif scope["path"] == "/echo":
+        parts = [body]
+    else:
+        headers = [[k.decode("latin-1"), v.decode("latin-1")] for k, v in scope["headers"]]
+        asked = {"method": scope["method"], "path": scope["path"], "headers": headers,
+                 "query": scope["query_string"].decode(), "body": body.decode("latin-1")}
+        parts = [json.dumps(asked).encode()]
+    await send({"type": "http.response.start", "status": 200,
+                "headers": [(b"content-type", b"application/json")]})
+    for part in parts:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+"""
+
+
+@contextlib.contextmanager
+def uvicorn(certificates: Certificates) -> Iterator[Server]:
+    """uvicorn with an application that says what it was asked, echoes and streams."""
+    with directory() as path:
+        port = free_port()
+        (path / "asgi_app.py").write_text(ASGI)
+        words = [sys.executable, "-m", "uvicorn", "asgi_app:application", "--host"]
+        words += [support.LOCALHOST, "--port", str(port), "--log-level", "warning"]
+        words += ["--timeout-keep-alive", "60", "--app-dir", str(path)]
+        with process(words, path / "log", lambda: answers(port)) as child:
+            yield Server(port, 0, path, certificates, child)

@@ -27,6 +27,7 @@ EOF
     for server in redis-server mosquitto rabbitmq-server; do
         command -v "$server" >/dev/null || echo "$server"
     done
+    command -v nginx >/dev/null || echo nginx-light
     command -v openssl >/dev/null || echo openssl
     ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || echo faketime
 }
@@ -49,12 +50,12 @@ fi
 if command -v apt-get >/dev/null; then
     echo "uvolt: install what is missing first: sudo apt install $need" >&2
 elif command -v dnf >/dev/null; then
-    servers=${wanted:+ postgresql-server redis mosquitto rabbitmq-server}
+    servers=${wanted:+ postgresql-server redis mosquitto rabbitmq-server nginx}
     echo "uvolt: install what is missing first: sudo dnf install gcc pkgconf libuv-devel zlib-devel brotli-devel libzstd-devel python3-devel$servers" >&2
 elif command -v brew >/dev/null; then
-    servers=${wanted:+ postgresql redis mosquitto rabbitmq}
+    servers=${wanted:+ postgresql redis mosquitto rabbitmq nginx}
     echo "uvolt: install what is missing first: brew install pkgconf libuv zlib brotli zstd python$servers" >&2
 else
-    echo "uvolt: install first: a C compiler, pkg-config, libuv >= 1.43, zlib, brotli, zstd and Python >= 3.10, with their headers${wanted:+; and PostgreSQL, Redis, mosquitto, RabbitMQ}" >&2
+    echo "uvolt: install first: a C compiler, pkg-config, libuv >= 1.43, zlib, brotli, zstd and Python >= 3.10, with their headers${wanted:+; and PostgreSQL, Redis, mosquitto, RabbitMQ, nginx}" >&2
 fi
 exit 1

@@ -1,0 +1,36 @@
+"""Fixtures of the tests of HTTP clients: the client under test, and the servers it talks to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import servers
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import http_support  # noqa: E402
+
+
+@pytest.fixture(params=http_support.clients())
+def client(request: pytest.FixtureRequest) -> http_support.Client:
+    return http_support.Client(request.param)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> servers.Certificates:
+    return servers.Certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def nginx(certificates: servers.Certificates) -> Iterator[servers.Server]:
+    with servers.nginx(certificates) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def uvicorn(certificates: servers.Certificates) -> Iterator[servers.Server]:
+    with servers.uvicorn(certificates) as server:
+        yield server
