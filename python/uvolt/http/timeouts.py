@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Final
 
 __all__ = ("ClientTimeout", "DEFAULT_TIMEOUT")
@@ -36,3 +39,47 @@ class ClientTimeout:
 
 DEFAULT_TIMEOUT: Final = ClientTimeout(total=300, sock_connect=30)
 """What a session has that names none: five minutes in all, 30 seconds to connect."""
+
+
+class Expiry:
+    """`async with`, but plain: the task is cancelled at `when` of loop.time(), and that becomes
+    asyncio.TimeoutError. asyncio.timeout_at() for all versions of Python.
+    """
+
+    __slots__ = ("_cancelling", "_handle", "_loop", "_task", "_when", "expired")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, when: float | None) -> None:
+        self._loop = loop
+        self._when = when
+        self.expired = False
+
+    def __enter__(self) -> Expiry:
+        self._handle = None
+        if self._when is not None:
+            task = asyncio.current_task(self._loop)
+            if task is None:
+                raise RuntimeError("Timeout should be used inside a task")
+            self._task = task
+            if sys.version_info >= (3, 11):
+                self._cancelling = task.cancelling()
+            self._handle = self._loop.call_at(self._when, self._expire)
+        return self
+
+    def _expire(self) -> None:
+        self.expired = True
+        self._task.cancel()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        if not self.expired:
+            return
+        if sys.version_info >= (3, 11) and self._task.uncancel() > self._cancelling:
+            return  # somebody else cancels it as well
+        if kind is asyncio.CancelledError:
+            raise asyncio.TimeoutError from error

@@ -1,0 +1,168 @@
+"""Names of hosts: resolvers, and the cache of a connector."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import OrderedDict
+
+from .abc import AbstractResolver, ResolveResult
+from .exceptions import ClientConnectionError
+
+__all__ = ("DefaultResolver", "ThreadedResolver")
+
+# What getaddrinfo() knows of AI_ADDRCONFIG: only families this machine has addresses of.
+_FLAGS = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", ~0)
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+
+class ThreadedResolver(AbstractResolver):
+    """The system's resolver: loop.getaddrinfo(), which is libuv's thread pool."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop or asyncio.get_running_loop()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a host. Raises socket.gaierror, an OSError, if there are none."""
+        infos = await self._loop.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, family=family, flags=_FLAGS
+        )
+        results: list[ResolveResult] = []
+        for kind, _, proto, _, address in infos:
+            if kind not in (socket.AF_INET, socket.AF_INET6):
+                continue
+            found = str(address[0])
+            if kind == socket.AF_INET6 and len(address) > 3 and address[3]:
+                # A link-local address means nothing without its interface.
+                found, _ = await self._loop.getnameinfo(
+                    address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+                )
+            results.append(
+                ResolveResult(
+                    hostname=host,
+                    host=found,
+                    port=int(address[1]),
+                    family=kind,
+                    proto=proto,
+                    flags=_NUMERIC,
+                )
+            )
+        return results
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+DefaultResolver = ThreadedResolver
+
+
+class DNSCache:
+    """Addresses by (host, port), for `ttl` seconds (None: for ever), at most `max_size` hosts; the
+    one not used for longest goes first. Every answer begins with the next of a host's addresses.
+    """
+
+    def __init__(self, ttl: float | None, max_size: int) -> None:
+        self._ttl = ttl
+        self._max_size = max_size
+        # addresses, which comes first the next time, when it expires
+        self._entries: OrderedDict[
+            tuple[str, int], tuple[list[ResolveResult], int, float | None]
+        ] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, key: tuple[str, int], addresses: list[ResolveResult]) -> None:
+        """Note an answer."""
+        expires = None if self._ttl is None else time.monotonic() + self._ttl
+        self._entries[key] = (addresses, 0, expires)
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._max_size:
+            self._entries.popitem(last=False)
+
+    def get(self, key: tuple[str, int]) -> list[ResolveResult] | None:
+        """The addresses, or None if they are not known or too old."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        addresses, first, expires = entry
+        if expires is not None and expires < time.monotonic():
+            return None
+        if addresses:
+            self._entries[key] = (addresses, (first + 1) % len(addresses), expires)
+        self._entries.move_to_end(key)
+        return addresses[first:] + addresses[:first]
+
+    def remove(self, key: tuple[str, int]) -> None:
+        """Forget a host."""
+        self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._entries.clear()
+
+
+class CachingResolver:
+    """A resolver behind a cache; who asks for the same host at the same time waits for the same
+    lookup, which goes on when one of them is cancelled.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        resolver: AbstractResolver,
+        family: socket.AddressFamily,
+        cache: DNSCache | None,
+    ) -> None:
+        self._loop = loop
+        self._resolver = resolver
+        self._family = family
+        self._cache = cache
+        self._lookups: dict[tuple[str, int], asyncio.Task[list[ResolveResult]]] = {}
+        self._closed = False
+
+    async def resolve(self, host: str, port: int) -> list[ResolveResult]:
+        """The addresses of a host. Raises what the resolver raises: OSError."""
+        if self._closed:
+            raise ClientConnectionError("Connector is closed")
+        if self._cache is None:
+            return await self._resolver.resolve(host, port, family=self._family)
+        key = (host, port)
+        addresses = self._cache.get(key)
+        if addresses is not None:
+            return addresses
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            lookup = self._loop.create_task(self._look_up(key, self._cache))
+            self._lookups[key] = lookup
+            lookup.add_done_callback(lambda done: self._looked_up(key, done))
+        try:
+            found = await asyncio.shield(lookup)
+        except asyncio.CancelledError:
+            if lookup.cancelled():  # close() did
+                raise ClientConnectionError("Connector is closed") from None
+            raise
+        # An answer that is not kept (max_size 0) is still an answer.
+        return self._cache.get(key) or found
+
+    async def _look_up(self, key: tuple[str, int], cache: DNSCache) -> list[ResolveResult]:
+        addresses = await self._resolver.resolve(key[0], key[1], family=self._family)
+        cache.add(key, addresses)
+        return addresses
+
+    def _looked_up(self, key: tuple[str, int], lookup: asyncio.Task[list[ResolveResult]]) -> None:
+        if self._lookups.get(key) is lookup:
+            del self._lookups[key]
+        if not lookup.cancelled():
+            lookup.exception()  # somebody heard of it, or nobody cares any more
+
+    async def close(self) -> None:
+        """Lookups in flight are given up: who waits for them gets a ClientConnectionError."""
+        self._closed = True
+        lookups = list(self._lookups.values())
+        for lookup in lookups:
+            lookup.cancel()
+        await asyncio.gather(*lookups, return_exceptions=True)
