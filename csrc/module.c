@@ -5,6 +5,7 @@
 #include "core/handle.h"
 #include "core/loop.h"
 #include "core/sock.h"
+#include "core/waiter.h"
 #include "http/decode.h"
 #include "net/listener.h"
 #include "net/pipe.h"
@@ -138,7 +139,7 @@ module_exec(PyObject *module)
         || uvolt_add_type(module, &st->timer_type, &timer_spec, (PyObject *)st->handle_type) < 0
         || uvolt_add_type(module, &st->sockop_type, &sockop_spec, NULL) < 0
         || uvolt_add_type(module, &st->call_type, &call_spec, NULL) < 0
-        || uvolt_add_type(module, &st->noop_type, &noop_spec, NULL) < 0 || coro_setup(st) < 0
+        || uvolt_add_type(module, &st->noop_type, &noop_spec, NULL) < 0 || coro_setup(st) < 0 || waiter_setup(st) < 0
         || uvolt_add_type(module, &st->relay_type, &relay_spec, NULL) < 0
         || uvolt_add_type(module, &st->stream_type, &stream_spec, st->AioTransport) < 0
         || uvolt_add_type(module, &st->listener_type, &listener_spec, NULL) < 0

@@ -89,6 +89,13 @@ PyWeakref_GetRef(PyObject *ref, PyObject **result)
 #define UVOLT_DATAGRAM_HEADER 0
 #endif
 
+/* Since 3.14 futures know the tasks that await them: one that is done has to be told. */
+#if PY_VERSION_HEX < 0x030e0000
+#define UVOLT_FUTURES_USED_AGAIN 1
+#else
+#define UVOLT_FUTURES_USED_AGAIN 0
+#endif
+
 /* Slots that newer versions ask of a multi-phase module. */
 #if PY_VERSION_HEX >= 0x030c0000
 #define UVOLT_SLOT_INTERPRETERS {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},

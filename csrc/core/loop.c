@@ -11,6 +11,7 @@
 #include "core/deadline.h"
 #include "core/handle.h"
 #include "core/sock.h"
+#include "core/waiter.h"
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
@@ -143,6 +144,7 @@ loop_close_handles(LoopObject *self)
         owned->close(owned);
     }
     Py_CLEAR(self->future_kwargs); /* a closed loop is no cycle */
+    waiter_forget(self);
     fdpoll_close(self);
     uv_walk(&self->uv, close_internal, self);
     self->will_block = 0;
@@ -199,7 +201,8 @@ loop_traverse(PyObject *op, visitproc visit, void *arg)
 #define X(name) Py_VISIT(self->name);
     LOOP_MEMBERS(X)
 #undef X
-    return fdpoll_traverse(self, visit, arg);
+    int rc = waiter_traverse(self, visit, arg);
+    return rc != 0 ? rc : fdpoll_traverse(self, visit, arg);
 }
 
 /* `module` stays until dealloc: handles of a cleared loop still reach the state through it. */
@@ -212,6 +215,7 @@ loop_clear(PyObject *op)
         drop_ready(self);
         loop_forget_timers(self);
     }
+    waiter_forget(self);
 #define X(name) Py_CLEAR(self->name);
     LOOP_MEMBERS(X)
 #undef X

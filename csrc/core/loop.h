@@ -27,6 +27,13 @@ typedef struct HandleObject HandleObject;
  * epoll. An exception is taken with loop_error(). */
 typedef void (*fd_callback)(LoopObject *loop, int fd, uint32_t events, void *arg);
 
+#define LOOP_WAITS 64 /* futures kept for the next waits: as many as are woken in one batch, mostly */
+
+typedef struct loop_wait {
+    PyObject *future;   /* strong */
+    PyObject *iterator; /* strong */
+} loop_wait;
+
 typedef struct fd_entry {
     PyObject *reader;     /* strong: a Handle, a SockOp, or NULL */
     PyObject *writer;     /* strong, the same */
@@ -119,6 +126,9 @@ struct LoopObject {
     PyObject *transports_seen; /* the one whose dict this is: */
     PyObject *transports_data;
     PyObject *future_kwargs;   /* {"loop": this}, while it is open */
+    PyObject *done_future;     /* a Future whose result is None */
+    loop_wait waits[LOOP_WAITS]; /* see waiter.c */
+    size_t nwaits;
     PyObject *signal_handlers;
     PyObject *ssock;
     PyObject *csock;

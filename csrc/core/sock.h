@@ -3,6 +3,7 @@
 #define UVOLT_CORE_SOCK_H
 
 #include "core/loop.h"
+#include "core/waiter.h"
 
 typedef struct SockOp SockOp;
 
@@ -24,8 +25,7 @@ struct SockOp {
     PyObject *sock;   /* strong or NULL; this and what follows are NULL once it is over */
     PyObject *arg;    /* strong: how many bytes, the buffer, or the data */
     PyObject *extra;  /* strong: the other argument, or NULL */
-    PyObject *future; /* strong: what the caller waits for */
-    PyObject *wait;   /* strong: its iterator */
+    waiter wait;      /* what the caller waits with */
     PyObject *weakrefs;
     Py_buffer view;   /* of `arg`; held if view.obj is not NULL */
     Py_ssize_t sent;  /* bytes */

@@ -22,7 +22,8 @@ sockop_new(LoopObject *loop, const sockop_kind *kind, PyObject *sock, PyObject *
     op->sock = Py_XNewRef(sock);
     op->arg = Py_XNewRef(arg);
     op->extra = Py_XNewRef(extra);
-    op->future = op->wait = op->weakrefs = NULL;
+    op->weakrefs = NULL;
+    waiter_init(&op->wait);
     op->view.obj = NULL;
     op->sent = 0;
     op->fd = -1;
@@ -53,8 +54,7 @@ sockop_clear(PyObject *self)
     Py_CLEAR(op->sock);
     Py_CLEAR(op->arg);
     Py_CLEAR(op->extra);
-    Py_CLEAR(op->future);
-    Py_CLEAR(op->wait);
+    waiter_clear(&op->wait);
     return 0;
 }
 
@@ -79,9 +79,7 @@ sockop_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(op->sock);
     Py_VISIT(op->arg);
     Py_VISIT(op->extra);
-    Py_VISIT(op->future);
-    Py_VISIT(op->wait);
-    return 0;
+    return waiter_visit(&op->wait, visit, arg);
 }
 
 static COLD void
@@ -130,33 +128,25 @@ sockop_ready(PyObject *self)
 int
 sockop_is_over(SockOp *op)
 {
-    PyObject *done = PyObject_CallMethodNoArgs(op->future, op->loop->st->n_done);
+    PyObject *done = PyObject_CallMethodNoArgs(op->wait.future, op->loop->st->n_done);
     int over = done != Py_False || sock_find_fd(op) < 0;
     Py_XDECREF(done);
     PyErr_Clear();
     return over;
 }
 
+/* A sock_sendall() that has sent everything is over, whoever asks: its future says so. A read is yet to come. */
 void
 sockop_wake(PyObject *self)
 {
     SockOp *op = (SockOp *)self;
-    if (op->future == NULL) {
+    if (op->wait.future == NULL) {
         return; /* over */
     }
     op->woken = 1;
-    PyObject *future = Py_NewRef(op->future);
-    PyObject *r = PyObject_CallMethodOneArg(future, op->loop->st->n_set_result, Py_None);
-    if (UNLIKELY(r == NULL)) {
-        if (PyErr_ExceptionMatches(op->loop->st->InvalidStateError)) {
-            PyErr_Clear(); /* cancelled */
-        }
-        else {
-            loop_error(op->loop, "Error while waking a task", NULL, NULL);
-        }
+    if (UNLIKELY(waiter_wake(&op->wait, op->loop, !op->kind->write) < 0)) {
+        loop_error(op->loop, "Error while waking a task", NULL, NULL);
     }
-    Py_XDECREF(r);
-    Py_DECREF(future);
 }
 
 static int
@@ -177,15 +167,11 @@ static PySendResult
 wait_for_event(SockOp *op, PyObject **result)
 {
     op->blocked = op->woken = 0;
-    PyObject *future = loop_create_future((PyObject *)op->loop, NULL);
-    PyObject *iterator = future == NULL ? NULL : PyObject_GetIter(future);
-    Py_XSETREF(op->future, future);
-    Py_XSETREF(op->wait, iterator);
-    if (iterator == NULL || start_watching(op) < 0) {
+    if (waiter_start(&op->wait, op->loop) < 0 || start_watching(op) < 0) {
         return PYGEN_ERROR;
     }
     op->state = CORO_WAITING;
-    return PyIter_Send(iterator, Py_None, result);
+    return PyIter_Send(op->wait.iterator, Py_None, result);
 }
 
 /* ---- steps --------------------------------------------------------------------------------- */
@@ -194,7 +180,12 @@ wait_for_event(SockOp *op, PyObject **result)
 static int
 still_waiting(SockOp *op, PyObject *value, PySendResult *sent, PyObject **result)
 {
-    *sent = PyIter_Send(op->wait, value, result);
+    int taken = waiter_take(&op->wait, op->loop);
+    *sent = PYGEN_ERROR;
+    if (taken != 0) {
+        return taken < 0;
+    }
+    *sent = PyIter_Send(op->wait.iterator, value, result);
     if (*sent == PYGEN_RETURN) {
         Py_CLEAR(*result);
         return 0;
@@ -333,7 +324,7 @@ static PyObject *
 sockop_get_await(PyObject *self, void *Py_UNUSED(closure))
 {
     SockOp *op = (SockOp *)self;
-    return Py_NewRef(op->state == CORO_WAITING ? op->wait : Py_None);
+    return Py_NewRef(op->state == CORO_WAITING ? op->wait.iterator : Py_None);
 }
 
 static PyMethodDef sockop_methods[] = {

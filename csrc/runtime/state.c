@@ -88,6 +88,9 @@ uvolt_state_traverse(core_state *st, visitproc visit, void *arg)
     Py_VISIT(st->stock_feed);
     Py_VISIT(st->stock_receive);
     Py_VISIT(st->any_fileno);
+    Py_VISIT(st->future_done);
+    Py_VISIT(st->future_remove);
+    Py_VISIT(st->future_callbacks);
     Py_VISIT(st->sock_gettimeout);
     Py_VISIT(st->sock_family);
     Py_VISIT(st->sock_type);
@@ -125,6 +128,9 @@ uvolt_state_clear(core_state *st)
     Py_CLEAR(st->stock_feed);
     Py_CLEAR(st->stock_receive);
     Py_CLEAR(st->any_fileno);
+    Py_CLEAR(st->future_done);
+    Py_CLEAR(st->future_remove);
+    Py_CLEAR(st->future_callbacks);
     Py_CLEAR(st->sock_gettimeout);
     Py_CLEAR(st->sock_family);
     Py_CLEAR(st->sock_type);

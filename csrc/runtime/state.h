@@ -17,7 +17,7 @@
     X(_waiter) X(_limit) X(_stream_reader_wr) X(feed_data) X(Task) X(coro) X(socket)               \
     X(sockname) X(peername) X(datagram_received) X(error_received) X(sendto) X(do_handshake)       \
     X(unwrap) X(data) X(done) X(connect) X(setblocking) X(submit) X(cancelled) X(cancel)           \
-    X(add_done_callback) X(_state) X(_result) X(_exception) X(_getaddrinfo) X(close) X(throw)
+    X(add_done_callback) X(remove_done_callback) X(_callbacks) X(call_soon) X(_state) X(_result) X(_exception) X(_getaddrinfo) X(close) X(throw)
 
 /* What C needs from asyncio and from our own Python side (uvolt._support). Strong references. */
 #define UVOLT_IMPORTS(X)                                                                           \
@@ -86,6 +86,10 @@ typedef struct core_state {
     PyObject *stock_receive; /* the original StreamReaderProtocol.data_received */
     PyObject *any_fileno;      /* the method fileno() of some socket, and its C function, which takes a socket */
     PyCFunction sock_fileno;   /* and NULL: a third of the instructions of calling the method */
+    PyObject *future_done;     /* methods of asyncio.Future, and its list of callbacks, unbound; NULL if it */
+    PyObject *future_remove;   /* is not CPython's own in C */
+    PyObject *future_callbacks;
+    PyCFunction task_wakeup;   /* what a task in C adds to the future that it awaits; NULL until one is seen */
     PyObject *sock_gettimeout; /* a method and members of _socket.socket, unbound */
     PyObject *sock_family;
     PyObject *sock_type;
