@@ -28,7 +28,7 @@ typedef enum http1_error {
     HTTP1_E_HEADER = -4,      /* BadHttpMessage: a malformed line */
     HTTP1_E_VALUE = -5,       /* InvalidHeader: NUL in a value */
     HTTP1_E_FRAMING = -6,     /* BadHttpMessage: Content-Length, Transfer-Encoding */
-    HTTP1_E_CHUNK = -7,       /* TransferEncodingError: malformed chunked coding */
+    HTTP1_E_CHUNK = -7,       /* BadHttpMessage: malformed chunked coding */
     HTTP1_E_SHORT_LENGTH = -8,  /* ContentLengthError: closed before Content-Length bytes */
     HTTP1_E_SHORT_CHUNKED = -9, /* TransferEncodingError: closed before the last chunk */
     HTTP1_E_NOMEM = -10,
@@ -69,6 +69,7 @@ typedef struct http1_head {
     /* How far we are; not for callers. */
     uint32_t line, seen, fields_room;
     uint8_t state;
+    int8_t code; /* of the error */
 } http1_head;
 
 void http1_head_init(http1_head *h);  /* once */
@@ -106,6 +107,7 @@ typedef enum http1_framing {
 typedef struct http1_body {
     http1_framing kind;
     uint8_t state;
+    int8_t code;         /* of the error */
     uint16_t trailers;   /* fields so far */
     uint32_t line_len;   /* of the chunk's line or of the trailer */
     uint32_t excess;     /* of chunk lines over data, bytes */

@@ -15,7 +15,7 @@ typedef enum http1_write_error {
     HTTP1_W_METHOD = -3, /* not a token */
     HTTP1_W_TARGET = -4, /* empty, or has a space or a control byte */
     HTTP1_W_NAME = -5,   /* not a token */
-    HTTP1_W_VALUE = -6,  /* has CR, LF or NUL */
+    HTTP1_W_VALUE = -6,  /* has a control byte other than HTAB */
 } http1_write_error;
 
 /* "GET /path HTTP/1.1" CRLF; minor 0 or 1. 0 or < 0. */
