@@ -239,11 +239,18 @@ tls_continue_handshake(TlsObject *t)
     t->state = TLS_OPEN;
     t->shaken = 1;
     note(t, "note_handshake");
+    int upgraded = t->app != APP_INIT;
     if (tell_made(t) < 0) {
         tls_fatal(t, "Fatal error: protocol.connection_made() call failed.");
         return; /* the waiter is told when the transport below is lost */
     }
     wake_waiter(t, NULL);
+    if (upgraded) { /* whoever called start_tls() gets this transport before data: their answer belongs here */
+        t->upgraded = tls_schedule_resume(t) == 0;
+        if (!t->upgraded) {
+            tls_fatal(t, "Fatal error on SSL protocol");
+        }
+    }
     if (t->state == TLS_OPEN) {
         tls_read(t);
     }
@@ -305,10 +312,49 @@ close_below(TlsObject *t)
     Py_XDECREF(h);
 }
 
+/* Is the exception only that the peer had data under way when the program closed? Then it is taken. */
+static COLD int
+is_late_data(TlsObject *t)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *r = PyObject_CallMethod(t->loop->st->tls_support, "is_late_data", "O", exc);
+    int late = r == Py_True;
+    Py_XDECREF(r);
+    if (late) {
+        Py_DECREF(exc);
+        return 1;
+    }
+    PyErr_SetRaisedException(exc);
+    return 0;
+}
+
+enum { UNWRAP_LATE_DATA = 2 };
+
+/* engine_unwrap(). What has come by the time of close() is thrown away first: to OpenSSL, data in the way of
+ * close_notify are an error and the end. What comes later is that, but no error: it is not read on, for it may
+ * be long. */
+static int
+unwrap(TlsObject *t)
+{
+    if (!t->notified) {
+        char nowhere[4096];
+        Py_ssize_t n = 1;
+        t->notified = 1;
+        while (n > 0) {
+            n = engine_read(&t->engine, nowhere, sizeof(nowhere));
+        }
+        if (n == ENGINE_ERROR) {
+            return -1;
+        }
+    }
+    int rc = engine_unwrap(&t->engine);
+    return rc < 0 && is_late_data(t) ? UNWRAP_LATE_DATA : rc;
+}
+
 void
 tls_continue_shutdown(TlsObject *t)
 {
-    int rc = t->eof_received ? 1 : engine_unwrap(&t->engine);
+    int rc = t->eof_received ? 1 : unwrap(t);
     if (t->state != TLS_SHUTDOWN) {
         PyErr_Clear();
         return;
@@ -321,11 +367,12 @@ tls_continue_shutdown(TlsObject *t)
         t->writing_paused = 0; /* close() of the transport below sends what it has */
     }
     tls_flush(t);
-    if (rc > 0 && t->state == TLS_SHUTDOWN) {
+    if (rc == 1 && t->state == TLS_SHUTDOWN) {
         tls_tell_eof(t);
-        if (t->state == TLS_SHUTDOWN) {
-            close_below(t);
-        }
+    }
+    if (rc > 0 && t->state == TLS_SHUTDOWN) {
+        t->state = rc == UNWRAP_LATE_DATA ? TLS_UNWRAPPED : TLS_SHUTDOWN; /* the next bytes are of no use */
+        close_below(t);
     }
 }
 
@@ -333,7 +380,7 @@ void
 tls_finish_reading(TlsObject *t)
 {
     tls_read(t);
-    if (t->state == TLS_FLUSHING && !t->app_paused) {
+    if (t->state == TLS_FLUSHING && !t->app_paused && !t->upgraded) {
         if (t->backlog != NULL && tls_encrypt_backlog(t) < 0) {
             tls_fatal(t, "Fatal error on transport");
             return;
@@ -391,7 +438,7 @@ tls_eof_received(PyObject *op, PyObject *Py_UNUSED(unused))
         break;
     case TLS_OPEN:
         t->state = TLS_FLUSHING;
-        if (t->app_paused) { /* resume_reading() goes on from here, or close() */
+        if (t->app_paused || t->upgraded) { /* resume_reading() goes on from here, or close() */
             Py_RETURN_TRUE;
         }
         tls_work(t);

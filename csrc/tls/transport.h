@@ -55,9 +55,11 @@ typedef struct TlsObject {
     unsigned shaken : 1;         /* the handshake was completed */
     unsigned closed : 1;         /* is_closing() */
     unsigned let_go : 1;         /* close() was called when it was closed already */
+    unsigned notified : 1;       /* close_notify was made */
     unsigned lost : 1;           /* the transport below has gone */
     unsigned eof_received : 1;   /* from below: no close_notify will come */
     unsigned app_paused : 1;     /* pause_reading() by the program */
+    unsigned upgraded : 1;       /* start_tls() is done, and its caller does not know yet: nothing is delivered */
     unsigned reading_paused : 1; /* we paused the transport below */
     unsigned writing_paused : 1; /* the transport below has paused us */
     unsigned protocol_paused : 1; /* we have paused the program */
@@ -101,6 +103,7 @@ PyObject *tls_write(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *tls_writelines(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *tls_set_write_limits(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *tls_set_read_limits(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+int tls_schedule_resume(TlsObject *t);      /* _resume() in the next batch; -1 with an exception */
 PyObject *tls_pause_reading(PyObject *, PyObject *);
 PyObject *tls_resume_reading(PyObject *, PyObject *);
 PyObject *tls_resume_soon(PyObject *, PyObject *);

@@ -409,7 +409,8 @@ no_more(TlsObject *t, Py_ssize_t result)
 static inline int
 may_deliver(const TlsObject *t)
 {
-    return (t->state == TLS_OPEN || t->state == TLS_FLUSHING) && !t->app_paused && t->to.protocol != NULL;
+    return (t->state == TLS_OPEN || t->state == TLS_FLUSHING) && !t->app_paused && !t->upgraded
+           && t->to.protocol != NULL;
 }
 
 /* Can the session go on with what is held? */
@@ -669,18 +670,24 @@ tls_pause_reading(PyObject *op, PyObject *Py_UNUSED(unused))
     Py_RETURN_NONE;
 }
 
+/* _resume() in the next batch. -1 with an exception. */
+int
+tls_schedule_resume(TlsObject *t)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)t, "_resume");
+    HandleObject *h = method == NULL ? NULL : loop_call_soon(t->loop, method, NULL, 0, NULL);
+    Py_XDECREF(method);
+    Py_XDECREF(h);
+    return h == NULL ? -1 : 0;
+}
+
 PyObject *
 tls_resume_reading(PyObject *op, PyObject *Py_UNUSED(unused))
 {
     TlsObject *t = (TlsObject *)op;
     if (t->app_paused) {
         t->app_paused = 0;
-        PyObject *method = PyObject_GetAttrString(op, "_resume");
-        HandleObject *h =
-            method == NULL ? NULL : loop_call_soon(t->loop, method, NULL, 0, NULL);
-        Py_XDECREF(method);
-        Py_XDECREF(h);
-        if (h == NULL) {
+        if (tls_schedule_resume(t) < 0) {
             return NULL;
         }
     }
@@ -692,6 +699,7 @@ PyObject *
 tls_resume_soon(PyObject *op, PyObject *Py_UNUSED(unused))
 {
     TlsObject *t = (TlsObject *)op;
+    t->upgraded = 0;
     if (t->state != TLS_UNWRAPPED && !t->app_paused) {
         tls_work(t);
     }

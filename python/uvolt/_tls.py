@@ -143,6 +143,11 @@ def shutdown_timed_out(seconds: float) -> Exception:
     return exceptions.TimeoutError("SSL shutdown timed out")
 
 
+def is_late_data(exc: BaseException) -> bool:
+    """Did the session end because data came after our close_notify?"""
+    return getattr(exc, "reason", None) == "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"
+
+
 def aborted() -> Exception:
     """For whoever waits for a handshake that abort() has ended."""
     return ConnectionAbortedError("the connection was closed during the SSL handshake")

@@ -114,6 +114,62 @@ def test_start_tls_while_writing_is_paused(loop, certs, role, contexts):
     run(loop, main)
 
 
+@pytest.mark.parametrize(("role", "version"), [("server", "1.3"), ("client", "1.2")])
+@pytest.mark.parametrize("more", [b"", b"bye"])
+def test_data_with_the_end_of_the_handshake(loop, certs, role, version, more):
+    """Whoever has called start_tls() knows the new transport before the first data arrive: else a
+    protocol would answer in the clear. The last bytes and the end may come with them."""
+    client, server = certs.contexts(version)
+    context = client if role == "client" else server
+
+    async def main():
+        def answer(protocol):
+            protocol.transport.write(b"HELLO")
+
+        async with sockets() as (a, b):
+            transport, protocol = await loop.create_connection(
+                lambda: Recorder(data_received=answer), sock=a
+            )
+            if role == "client":
+                peer = Peer(b, server, server_side=True)
+            else:
+                peer = Peer(b, client, server_side=False, server_hostname="localhost")
+
+            def shake_hands_and_talk():
+                while True:
+                    try:
+                        peer.tls.do_handshake()
+                    except ssl.SSLWantReadError:
+                        peer.flush()
+                        peer.feed()
+                    else:
+                        break
+                peer.tls.write(b"hello")
+                b.sendall(peer.pull() + (more and peer.seal(more) + peer.close_notify()))
+                if more:
+                    b.shutdown(socket.SHUT_WR)
+                    return b"HELLO"
+                return peer.recv()
+
+            kwargs = {"server_hostname": "localhost"} if role == "client" else {}
+
+            async def upgrade():
+                protocol.transport = await loop.start_tls(
+                    transport, protocol, context, server_side=role == "server", **kwargs
+                )
+                assert protocol.data == b""
+
+            _, answered = await asyncio.gather(upgrade(), blocking(shake_hands_and_talk))
+            assert answered == b"HELLO"
+            if more:
+                await protocol.gone()
+                assert protocol.lost is None
+            assert protocol.data == b"hello" + more
+            await end(protocol.transport, protocol)
+
+    run(loop, main)
+
+
 def test_fault_53_hello_in_the_stream_reader(loop, certs):
     """A line of plain text and the ClientHello come in one read, as behind a proxy that speaks the
     PROXY protocol: what the StreamReader has belongs to TLS (gh-142352, uvloop #707)."""
@@ -192,6 +248,47 @@ def test_good_records_before_a_bad_one_are_delivered(loop, certs, role, version)
             assert protocol.data == b"good"
 
     run(loop, main)
+
+
+def test_close_with_data_held(loop, certs, role, version):
+    """What has come by the time of close() is not delivered and no error, and the peer's
+    close_notify is awaited."""
+
+    async def main():
+        async with connected(certs, role, version=version) as (transport, protocol, peer):
+            transport.pause_reading()
+            await blocking(peer.send, b"x" * 100_000)
+            await asyncio.sleep(0.02)
+            transport.close()
+            assert await blocking(peer.recv) == b""
+            await asyncio.sleep(0.02)
+            assert protocol.lost is None and protocol.count("connection_lost") == 0
+            await blocking(peer.sock.sendall, peer.close_notify())
+            await protocol.gone()
+            assert protocol.lost is None and protocol.data == b""
+            assert await blocking(peer.read_raw_until_eof) == 0
+
+    run(loop, main)
+
+
+def test_close_while_the_peer_sends(loop, certs, role, version, contexts):
+    """Data under way when close() comes are no error, and what was written before it arrives; asyncio
+    hands connection_lost() an SSLError and drops what it has not sent (bpo-39951)."""
+    data = bytes(range(256)) * 8000
+
+    async def main():
+        async with connected(certs, role, version=version) as (transport, protocol, peer):
+            transport.write(data)
+            late = peer.seal(b"late")
+            transport.close()
+            await blocking(peer.sock.sendall, late)
+            assert await blocking(peer.recv_exactly, len(data)) == data
+            assert await blocking(peer.recv) == b""
+            await protocol.gone()
+            assert protocol.lost is None and protocol.data == b""
+
+    run(loop, main)
+    assert not contexts
 
 
 def test_a_refused_peer_is_told_why(loop, certs, version):
