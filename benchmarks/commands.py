@@ -76,6 +76,8 @@ def server(case: Case, peer: str, python: str = sys.executable) -> list[str]:
         return [python, script, "--loop", peer, "--mode", case.mode]
     if peer == C_PEER:
         file = scratch(f"response.{case.size}", _response(case.size))
+        if case.mode == "tls":
+            return [compile_c.program("https_server_uv"), certificate(), f"/={file}"]
         return [compile_c.program("http_server_uv"), f"/={file}"]
     script = str(ROOT / "servers" / "web.py")
     command = [python, script, "--loop", peer, "--mode", case.mode, "--size", str(case.size)]

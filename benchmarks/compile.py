@@ -16,6 +16,7 @@ PROGRAMS: dict[str, tuple[str, list[str], list[str]]] = {
     "tls_load": ("echo_load.c", ["libssl", "libcrypto"], ["-DWITH_TLS"]),
     "echo_server_uv": ("echo_server_uv.c", ["libuv"], []),
     "http_server_uv": ("http_server_uv.c", ["libuv"], []),
+    "https_server_uv": ("http_server_uv.c", ["libuv", "libssl", "libcrypto"], ["-DWITH_TLS"]),
 }
 
 
@@ -28,7 +29,8 @@ def program(name: str) -> str:
     file, libraries, extra = PROGRAMS[name]
     source = ROOT / "csrc" / file
     target = BUILD / name
-    if target.exists() and target.stat().st_mtime > source.stat().st_mtime:
+    newest = max(path.stat().st_mtime for path in [source, *source.parent.glob("*.h")])
+    if target.exists() and target.stat().st_mtime > newest:
         return str(target)
     flags = [*FLAGS, *extra]
     try:

@@ -184,7 +184,7 @@ def _http() -> None:
                     "request",
                     f"{about}; a body of {size} bytes, 10 connections",
                     peers=STREAM_PEERS,
-                    limit=C_PEER if mode in ("plain", "split") else "",
+                    limit=C_PEER if mode in ("plain", "split", "tls") else "",
                     mode=mode,
                     size=size,
                     connections=10,

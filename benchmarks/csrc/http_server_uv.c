@@ -1,21 +1,19 @@
 /* A thin HTTP/1.1 server in plain C on libuv: the limit for the responder cases, and the peer of the HTTP clients,
  * so that the server side of a client's measurement is not Python.
  *
- *   http_server_uv PATH=FILE [PATH=FILE...]      each FILE holds one whole response, head and body
+ *   http_server_uv PATH=FILE [PATH=FILE...]                 each FILE holds one whole response, head and body
+ *   https_server_uv CERTIFICATE PATH=FILE [PATH=FILE...]    built with WITH_TLS: the same over OpenSSL
  *
  * Keep-alive and pipelining; a request body of Content-Length bytes is read and dropped; an unknown path closes the
- * connection. Prints {"port": ..., "pid": ...} when it listens. Ends with its parent, or by SIGTERM.
+ * connection. Over TLS one receive is decrypted by way of two memory BIOs, and what its requests are answered with
+ * is sent in one go: two system calls a request beside epoll_wait.
  */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <unistd.h>
-#include <uv.h>
+#include "server_uv.h"
+
+#ifdef WITH_TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
 
 enum { ROUTES_MAX = 32, HEAD_MAX = 64 * 1024 };
 
@@ -29,30 +27,21 @@ typedef struct {
     uv_tcp_t tcp;
     size_t held;     /* bytes of an incomplete head in `head` */
     size_t body;     /* bytes of a request body still to be dropped */
+#ifdef WITH_TLS
+    SSL *ssl;        /* has both BIOs */
+    BIO *in, *out;
+#endif
     char head[HEAD_MAX + 1];
 } Client;
 
 static Route routes[ROUTES_MAX];
 static int route_count;
-static char receive_buffer[256 * 1024];
-
-static void check(int err, const char *what)
-{
-    if (err < 0) {
-        fprintf(stderr, "http_server_uv: %s: %s\n", what, uv_strerror(err));
-        exit(1);
-    }
-}
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    (void)handle;
-    (void)suggested;
-    *buf = uv_buf_init(receive_buffer, sizeof receive_buffer);
-}
 
 static void on_closed(uv_handle_t *handle)
 {
+#ifdef WITH_TLS
+    SSL_free(((Client *)handle)->ssl);
+#endif
     free(handle);
 }
 
@@ -69,6 +58,16 @@ static void on_written(uv_write_t *req, int status)
     free(req);
 }
 
+#ifdef WITH_TLS
+
+static void respond(Client *c, const Route *route)
+{
+    if (SSL_write(c->ssl, route->data, (int)route->size) <= 0)
+        drop(c);
+}
+
+#else
+
 /* The data outlives the process's connections, so what is not taken at once is queued without a copy. */
 static void respond(Client *c, const Route *route)
 {
@@ -77,9 +76,7 @@ static void respond(Client *c, const Route *route)
     if (sent < 0)
         sent = 0;
     if ((size_t)sent < route->size) {
-        uv_write_t *req = malloc(sizeof *req);
-        if (req == NULL)
-            check(UV_ENOMEM, "write");
+        uv_write_t *req = need(malloc(sizeof *req));
         out = uv_buf_init(route->data + sent, (unsigned)(route->size - (size_t)sent));
         if (uv_write(req, (uv_stream_t *)&c->tcp, &out, 1, on_written) < 0) {
             free(req);
@@ -87,6 +84,8 @@ static void respond(Client *c, const Route *route)
         }
     }
 }
+
+#endif
 
 static const Route *find_route(const char *head)
 {
@@ -129,50 +128,104 @@ static ssize_t take_requests(Client *c, char *data, size_t n)
     return (ssize_t)used;
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+/* Plaintext of the client's; what is left of a request waits in c->head. */
+static void on_data(Client *c, char *data, size_t n)
 {
-    Client *c = (Client *)stream;
-    if (n < 0) {
-        drop(c);
-        return;
-    }
-    if (c->held == 0) {
-        ssize_t used = take_requests(c, buf->base, (size_t)n);
-        size_t rest = used < 0 ? HEAD_MAX + 1 : (size_t)(n - used);
-        if (rest > HEAD_MAX) {
+    if (c->held > 0) {
+        if (c->held + n > HEAD_MAX) {
             drop(c);
             return;
         }
-        memcpy(c->head, buf->base + used, rest);
-        c->held = rest;
-        return;
+        memcpy(c->head + c->held, data, n);
+        n += c->held;
+        data = c->head;
     }
-    if (c->held + (size_t)n > HEAD_MAX) {
+    ssize_t used = take_requests(c, data, n);
+    if (used < 0 || n - (size_t)used > HEAD_MAX) {
         drop(c);
         return;
     }
-    memcpy(c->head + c->held, buf->base, (size_t)n);
-    c->held += (size_t)n;
-    ssize_t used = take_requests(c, c->head, c->held);
-    if (used < 0) {
+    c->held = n - (size_t)used;
+    memmove(c->head, data + used, c->held);
+}
+
+#ifdef WITH_TLS
+
+static SSL_CTX *context;
+static char plain[64 * 1024];
+
+static void flush(Client *c)
+{
+    char *data;
+    long n = BIO_get_mem_data(c->out, &data);
+    if (n > 0 && !uv_is_closing((uv_handle_t *)&c->tcp)
+        && send_copy((uv_stream_t *)&c->tcp, data, (size_t)n, on_written) < 0)
+        drop(c);
+    (void)BIO_reset(c->out);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    Client *c = (Client *)stream;
+    if (n <= 0) {
+        if (n < 0)
+            drop(c);
+        return;
+    }
+    if (BIO_write(c->in, buf->base, (int)n) != n)
+        check(UV_ENOMEM, "BIO_write");
+    int got = 0;
+    /* What is empty need not be asked: SSL_read() would make an error of it first. */
+    while ((BIO_pending(c->in) > 0 || SSL_has_pending(c->ssl))
+           && (got = SSL_read(c->ssl, plain, sizeof plain)) > 0)
+        on_data(c, plain, (size_t)got);
+    if (got <= 0 && SSL_get_error(c->ssl, got) != SSL_ERROR_WANT_READ) {
+        ERR_clear_error();
+        flush(c);
         drop(c);
         return;
     }
-    c->held -= (size_t)used;
-    memmove(c->head, c->head + used, c->held);
+    flush(c);
 }
 
 static void on_connection(uv_stream_t *server, int status)
 {
-    check(status, "accept");
-    Client *c = calloc(1, sizeof *c);
-    if (c == NULL)
-        check(UV_ENOMEM, "accept");
-    check(uv_tcp_init(server->loop, &c->tcp), "tcp");
-    check(uv_accept(server, (uv_stream_t *)&c->tcp), "accept");
-    uv_tcp_nodelay(&c->tcp, 1);
-    check(uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read), "read");
+    Client *c = need(calloc(1, sizeof *c));
+    c->ssl = need(SSL_new(context));
+    c->in = need(BIO_new(BIO_s_mem()));
+    c->out = need(BIO_new(BIO_s_mem()));
+    SSL_set_bio(c->ssl, c->in, c->out);
+    SSL_set_accept_state(c->ssl);
+    accept_client(server, status, &c->tcp, on_read);
 }
+
+static void load_certificate(const char *file)
+{
+    context = need(SSL_CTX_new(TLS_server_method()));
+    if (SSL_CTX_use_certificate_chain_file(context, file) != 1
+        || SSL_CTX_use_PrivateKey_file(context, file, SSL_FILETYPE_PEM) != 1) {
+        ERR_print_errors_fp(stderr);
+        exit(1);
+    }
+}
+
+#else
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    if (n < 0)
+        drop((Client *)stream);
+    else if (n > 0)
+        on_data((Client *)stream, buf->base, (size_t)n);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    Client *c = need(calloc(1, sizeof *c));
+    accept_client(server, status, &c->tcp, on_read);
+}
+
+#endif
 
 static void add_route(char *spec)
 {
@@ -202,26 +255,13 @@ static void add_route(char *spec)
 
 int main(int argc, char **argv)
 {
-    uv_tcp_t server;
-    struct sockaddr_in addr;
-    struct rlimit limit;
-    int len = sizeof addr;
-
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGPIPE, SIG_IGN);
-    for (int i = 1; i < argc; i++)
+    int first = 1;
+#ifdef WITH_TLS
+    if (argc < 2)
+        return 2;
+    load_certificate(argv[first++]);
+#endif
+    for (int i = first; i < argc; i++)
         add_route(argv[i]);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    uv_loop_t *loop = uv_default_loop();
-    check(uv_tcp_init(loop, &server), "tcp");
-    check(uv_ip4_addr("127.0.0.1", 0, &addr), "address");
-    check(uv_tcp_bind(&server, (struct sockaddr *)&addr, 0), "bind");
-    check(uv_listen((uv_stream_t *)&server, 4096, on_connection), "listen");
-    check(uv_tcp_getsockname(&server, (struct sockaddr *)&addr, &len), "getsockname");
-    printf("{\"port\": %d, \"pid\": %d}\n", ntohs(addr.sin_port), (int)getpid());
-    fflush(stdout);
-    return uv_run(loop, UV_RUN_DEFAULT);
+    return serve(on_connection);
 }
