@@ -1,8 +1,8 @@
 """Run one file of uvloop's own tests on a chosen loop (started by run_uvloop.py).
 
 The file comes from uvloop's source distribution and is not changed. `uvloop` is the shim in shim/,
-which is first on PYTHONPATH, in the tests' child processes too. Tests of class AIOTestCase run
-asyncio's loop whatever happens, and are left out.
+which is first on PYTHONPATH, in the tests' child processes too; only with --loop uvloop it is the
+installed one. Tests of class AIOTestCase run asyncio's loop whatever happens, and are left out.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import argparse
 import asyncio
 import collections
 import faulthandler
+import fnmatch
 import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import unittest
 import warnings
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("file", help="for example test_tcp")
     parser.add_argument("--loop", required=True)
     parser.add_argument("--out", required=True, help="where the lines of JSON go")
-    parser.add_argument("--only", help="JSON file: the tests to run")
+    parser.add_argument("--only", help="JSON file: the tests to run; * matches any text")
     parser.add_argument("--skip", help="JSON file: the tests not to run")
     options = parser.parse_args()
 
@@ -42,6 +44,8 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if os.path.abspath(path) != here]
     faulthandler.enable()  # the runner ends a test that hangs with SIGABRT
     warnings.simplefilter("default")
+    # A shell's background job ignores it, and so would the tests' child processes.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     source = os.environ["UVLOOP_SHIM_SOURCE"]
     sys.path.append(source)  # behind the shim, for it has a directory `uvloop` too
@@ -69,8 +73,12 @@ def main() -> None:
     for path, wanted in ((options.only, True), (options.skip, False)):
         if path:
             with open(path, encoding="utf-8") as stream:
-                names = set(json.load(stream))
-            tests = [test for test in tests if (short_id(test) in names) is wanted]
+                names = json.load(stream)
+            tests = [
+                test
+                for test in tests
+                if any(fnmatch.fnmatchcase(short_id(test), name) for name in names) is wanted
+            ]
 
     reporter = Reporter(options.out, made)
     unittest.TestSuite(tests).run(reporter)

@@ -272,8 +272,8 @@ def test_close_with_data_held(loop, certs, role, version):
 
 
 def test_close_while_the_peer_sends(loop, certs, role, version, contexts):
-    """Data under way when close() comes are no error, and what was written before it arrives; asyncio
-    hands connection_lost() an SSLError and drops what it has not sent (bpo-39951)."""
+    """Data under way when close() comes are no error, and what was written before it arrives;
+    asyncio hands connection_lost() an SSLError and drops what it has not sent (bpo-39951)."""
     data = bytes(range(256)) * 8000
 
     async def main():
