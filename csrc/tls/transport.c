@@ -15,8 +15,8 @@ _Static_assert(offsetof(TlsObject, dict) == offsetof(StreamObject, dict),
 /* ---- calling the program ------------------------------------------------------------------- */
 
 /* protocol.method([arg]) in the context of the transport, which it may be in already. New reference. */
-static PyObject *
-call_app(TlsObject *t, PyObject *method, PyObject *arg)
+PyObject *
+tls_call_app(TlsObject *t, PyObject *method, PyObject *arg)
 {
     int enter = !t->in_context;
     if (enter && PyContext_Enter(t->to.context) < 0) {
@@ -69,8 +69,8 @@ note(TlsObject *t, const char *what)
 
 /* ---- the transport below ------------------------------------------------------------------- */
 
-static void
-force_close_below(TlsObject *t, PyObject *exc)
+void
+tls_force_close_below(TlsObject *t, PyObject *exc)
 {
     if (t->stream != NULL) {
         stream_force_close(t->stream, exc);
@@ -101,8 +101,8 @@ attach(TlsObject *t, PyObject *lower)
     }
 }
 
-static void
-stop_timer(TlsObject *t)
+void
+tls_stop_timer(TlsObject *t)
 {
     PyObject *timer = t->timer;
     if (timer != NULL) {
@@ -123,8 +123,8 @@ tls_fatal(TlsObject *t, const char *message)
     PyObject *exc = PyErr_GetRaisedException();
     t->closed = 1;
     t->state = TLS_UNWRAPPED;
-    stop_timer(t);
-    force_close_below(t, exc);
+    tls_stop_timer(t);
+    tls_force_close_below(t, exc);
     PyObject *r = PyObject_CallMethod(t->loop->st->support, "transport_failed", "OsOOO",
                                       (PyObject *)t->loop, message, exc,
                                       t->lower != NULL ? t->lower : Py_None, protocol);
@@ -137,19 +137,19 @@ tls_fatal(TlsObject *t, const char *message)
 
 /* ---- timeouts ------------------------------------------------------------------------------ */
 
-static int
-start_timer(TlsObject *t, PyObject *seconds, const char *method)
+int
+tls_start_timer(TlsObject *t, PyObject *seconds, const char *method)
 {
     PyObject *callback = PyObject_GetAttrString((PyObject *)t, method);
     PyObject *args[] = {seconds, callback};
-    stop_timer(t);
+    tls_stop_timer(t);
     t->timer = callback == NULL ? NULL : loop_call_later((PyObject *)t->loop, args, 2, NULL);
     Py_XDECREF(callback);
     return t->timer == NULL ? -1 : 0;
 }
 
-static PyObject *
-timed_out(TlsObject *t, const char *which, PyObject *seconds)
+PyObject *
+tls_timeout_error(TlsObject *t, const char *which, PyObject *seconds)
 {
     return PyObject_CallMethod(t->loop->st->tls_support, which, "O", seconds);
 }
@@ -159,28 +159,13 @@ tls_handshake_timed_out(PyObject *op, PyObject *Py_UNUSED(unused))
 {
     TlsObject *t = (TlsObject *)op;
     if (t->state == TLS_HANDSHAKE) {
-        PyObject *exc = timed_out(t, "handshake_timed_out", t->handshake_timeout);
+        PyObject *exc = tls_timeout_error(t, "handshake_timed_out", t->handshake_timeout);
         if (exc == NULL) {
             return NULL;
         }
         PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
         tls_fatal(t, "SSL handshake failed");
         wake_waiter(t, exc);
-        Py_DECREF(exc);
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-tls_shutdown_timed_out(PyObject *op, PyObject *Py_UNUSED(unused))
-{
-    TlsObject *t = (TlsObject *)op;
-    if (t->state == TLS_FLUSHING || t->state == TLS_SHUTDOWN) {
-        PyObject *exc = timed_out(t, "shutdown_timed_out", t->shutdown_timeout);
-        if (exc == NULL) {
-            return NULL;
-        }
-        force_close_below(t, exc);
         Py_DECREF(exc);
     }
     Py_RETURN_NONE;
@@ -214,7 +199,7 @@ tell_made(TlsObject *t)
         return 0;
     }
     t->app = APP_MADE;
-    PyObject *r = call_app(t, t->loop->st->n_connection_made, (PyObject *)t);
+    PyObject *r = tls_call_app(t, t->loop->st->n_connection_made, (PyObject *)t);
     Py_XDECREF(r);
     return r == NULL ? -1 : 0;
 }
@@ -235,7 +220,7 @@ tls_continue_handshake(TlsObject *t)
         tls_flush(t);
         return;
     }
-    stop_timer(t);
+    tls_stop_timer(t);
     t->state = TLS_OPEN;
     t->shaken = 1;
     note(t, "note_handshake");
@@ -268,160 +253,12 @@ tls_connection_made(PyObject *op, PyObject *lower)
     t->state = TLS_HANDSHAKE;
     t->began = clock_now();
     note(t, "note_begin");
-    if (start_timer(t, t->handshake_timeout, "_handshake_timed_out") < 0) {
+    if (tls_start_timer(t, t->handshake_timeout, "_handshake_timed_out") < 0) {
         handshake_failed(t);
         Py_RETURN_NONE;
     }
     tls_work(t);
     Py_RETURN_NONE;
-}
-
-/* ---- shutdown ------------------------------------------------------------------------------ */
-
-void
-tls_tell_eof(TlsObject *t)
-{
-    if (t->app != APP_MADE || t->to.protocol == NULL) {
-        return;
-    }
-    t->app = APP_EOF;
-    PyObject *r = call_app(t, t->loop->st->n_eof_received, NULL);
-    int keep = r == NULL ? -1 : PyObject_IsTrue(r);
-    Py_XDECREF(r);
-    if (keep > 0) {
-        r = PyObject_CallMethod(t->loop->st->tls_support, "warn_half_closed", NULL);
-        keep = r == NULL ? -1 : 0;
-        Py_XDECREF(r);
-    }
-    if (keep < 0) {
-        tls_fatal(t, "Error calling eof_received()");
-    }
-}
-
-/* All is said: the transport below may close, once what it has is sent. */
-static void
-close_below(TlsObject *t)
-{
-    stop_timer(t);
-    PyObject *close = t->lower == NULL ? NULL : PyObject_GetAttrString(t->lower, "close");
-    HandleObject *h = close == NULL ? NULL : loop_call_soon(t->loop, close, NULL, 0, NULL);
-    Py_XDECREF(close);
-    if (h == NULL && PyErr_Occurred()) {
-        tls_fatal(t, "Fatal error on transport");
-    }
-    Py_XDECREF(h);
-}
-
-/* Is the exception only that the peer had data under way when the program closed? Then it is taken. */
-static COLD int
-is_late_data(TlsObject *t)
-{
-    PyObject *exc = PyErr_GetRaisedException();
-    PyObject *r = PyObject_CallMethod(t->loop->st->tls_support, "is_late_data", "O", exc);
-    int late = r == Py_True;
-    Py_XDECREF(r);
-    if (late) {
-        Py_DECREF(exc);
-        return 1;
-    }
-    PyErr_SetRaisedException(exc);
-    return 0;
-}
-
-enum { UNWRAP_LATE_DATA = 2 };
-
-/* engine_unwrap(). What has come by the time of close() is thrown away first: to OpenSSL, data in the way of
- * close_notify are an error and the end. What comes later is that, but no error: it is not read on, for it may
- * be long. */
-static int
-unwrap(TlsObject *t)
-{
-    if (!t->notified) {
-        char nowhere[4096];
-        Py_ssize_t n = 1;
-        t->notified = 1;
-        while (n > 0) {
-            n = engine_read(&t->engine, nowhere, sizeof(nowhere));
-        }
-        if (n == ENGINE_ERROR) {
-            return -1;
-        }
-    }
-    int rc = engine_unwrap(&t->engine);
-    return rc < 0 && is_late_data(t) ? UNWRAP_LATE_DATA : rc;
-}
-
-void
-tls_continue_shutdown(TlsObject *t)
-{
-    int rc = t->eof_received ? 1 : unwrap(t);
-    if (t->state != TLS_SHUTDOWN) {
-        PyErr_Clear();
-        return;
-    }
-    if (rc < 0) {
-        tls_fatal(t, "Fatal error on transport");
-        return;
-    }
-    if (rc > 0) {
-        t->writing_paused = 0; /* close() of the transport below sends what it has */
-    }
-    tls_flush(t);
-    if (rc == 1 && t->state == TLS_SHUTDOWN) {
-        tls_tell_eof(t);
-    }
-    if (rc > 0 && t->state == TLS_SHUTDOWN) {
-        t->state = rc == UNWRAP_LATE_DATA ? TLS_UNWRAPPED : TLS_SHUTDOWN; /* the next bytes are of no use */
-        close_below(t);
-    }
-}
-
-void
-tls_finish_reading(TlsObject *t)
-{
-    tls_read(t);
-    if (t->state == TLS_FLUSHING && !t->app_paused && !t->upgraded) {
-        if (t->backlog != NULL && tls_encrypt_backlog(t) < 0) {
-            tls_fatal(t, "Fatal error on transport");
-            return;
-        }
-        t->state = TLS_SHUTDOWN;
-        tls_continue_shutdown(t);
-    }
-}
-
-static void
-abort_below(TlsObject *t, PyObject *exc)
-{
-    t->closed = 1;
-    t->state = TLS_UNWRAPPED;
-    stop_timer(t);
-    force_close_below(t, exc);
-}
-
-void
-tls_begin_shutdown(TlsObject *t)
-{
-    if (t->state == TLS_HANDSHAKE || t->loop->closed) {
-        abort_below(t, Py_None);
-        return;
-    }
-    if (t->state != TLS_OPEN && t->state != TLS_FLUSHING) {
-        return;
-    }
-    t->closed = 1;
-    int rc = t->backlog != NULL ? tls_encrypt_backlog(t) : 0;
-    t->state = TLS_SHUTDOWN;
-    if (rc < 0 || start_timer(t, t->shutdown_timeout, "_shutdown_timed_out") < 0) {
-        tls_fatal(t, "Fatal error on transport");
-        return;
-    }
-    if (t->busy) { /* with the rest of the span */
-        tls_continue_shutdown(t);
-    }
-    else {
-        tls_work(t);
-    }
 }
 
 /* eof_received(): the TCP end of the peer has closed. True keeps the transport below open for now. */
@@ -476,7 +313,7 @@ tls_connection_lost(PyObject *op, PyObject *exc)
     t->lost = t->closed = 1;
     t->conn_lost++;
     t->stream = NULL;
-    stop_timer(t);
+    tls_stop_timer(t);
     tls_drop_buffers(t);
     t->state = TLS_UNWRAPPED;
     HandleObject *h = NULL;
@@ -538,14 +375,14 @@ tls_close(PyObject *op, PyObject *Py_UNUSED(unused))
 static PyObject *
 tls_abort(PyObject *op, PyObject *Py_UNUSED(unused))
 {
-    abort_below((TlsObject *)op, Py_None);
+    tls_abort_below((TlsObject *)op, Py_None);
     Py_RETURN_NONE;
 }
 
 static PyObject *
 tls_force_close(PyObject *op, PyObject *exc)
 {
-    abort_below((TlsObject *)op, exc);
+    tls_abort_below((TlsObject *)op, exc);
     Py_RETURN_NONE;
 }
 

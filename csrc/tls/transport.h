@@ -2,8 +2,8 @@
  *
  * To the program it is the transport; to the transport below it is the protocol. Over a StreamObject the bytes go
  * by C calls both ways; over any other transport by the methods of asyncio.Protocol and asyncio.Transport.
- * Split by role: transport.c life, handshake and shutdown; transport_io.c reading and writing;
- * transport_info.c what it tells of itself. Follows asyncio.sslproto of Python 3.13 on all versions. */
+ * Split by role: transport.c life and handshake; transport_close.c shutdown; transport_io.c reading and
+ * writing; transport_info.c what it tells of itself. Follows asyncio.sslproto of Python 3.13 on all versions. */
 #ifndef UVOLT_TLS_TRANSPORT_H
 #define UVOLT_TLS_TRANSPORT_H
 
@@ -75,10 +75,20 @@ PyObject *tls_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 /* Report the exception that is set and force the connection closed with it. PYCALL. */
 void tls_fatal(TlsObject *t, const char *message);
 void tls_continue_handshake(TlsObject *t);  /* PYCALL */
+/* protocol.method([arg]) in the context of the transport. New reference. PYCALL. */
+PyObject *tls_call_app(TlsObject *t, PyObject *method, PyObject *arg);
+void tls_force_close_below(TlsObject *t, PyObject *exc); /* borrowed, may be None. PYCALL */
+int tls_start_timer(TlsObject *t, PyObject *seconds, const char *method); /* -1 with an exception */
+void tls_stop_timer(TlsObject *t);
+PyObject *tls_timeout_error(TlsObject *t, const char *which, PyObject *seconds); /* new exception, or NULL */
+
+/* ---- transport_close.c */
 void tls_begin_shutdown(TlsObject *t);      /* PYCALL */
 void tls_continue_shutdown(TlsObject *t);   /* PYCALL */
 void tls_finish_reading(TlsObject *t);      /* the end of TLS_FLUSHING. PYCALL */
 void tls_tell_eof(TlsObject *t);            /* PYCALL */
+void tls_abort_below(TlsObject *t, PyObject *exc); /* the end, at once. PYCALL */
+PyObject *tls_shutdown_timed_out(PyObject *, PyObject *);
 
 /* ---- transport_io.c */
 extern const stream_sink tls_sink;
