@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -76,3 +77,32 @@ def test_no_claim_of_free_threading() -> None:
     """A free-threaded Python switches the GIL on when it imports uvolt."""
     for path in SOURCES:
         assert "Py_MOD_GIL_NOT_USED" not in path.read_text(encoding="utf-8"), path
+
+
+def test_what_uvolt_does_not_pass_of_uvloops_tests() -> None:
+    """The page lists what the suite's runner expects to fail, and counts as its record does."""
+    suites = ROOT / "tests" / "suites"
+    listed = [
+        [f"`{test}`", entry["reason"]]
+        for entry in json.loads((suites / "expected_uvloop.json").read_text(encoding="utf-8"))
+        for test in entry["tests"]
+        if "3.11" in entry["versions"]
+    ]
+    record = json.loads((suites / "oracle" / "uvloop.json").read_text(encoding="utf-8"))
+    ends = {
+        end: sum(len(methods.split()) for methods in classes.values())
+        for end, classes in record["asyncio, uvloop"].items()
+    }
+    both, alone, neither = (
+        ends.pop(end) for end in ("passed, passed", "failed, passed", "skipped, skipped")
+    )
+    assert not ends
+    text = PAGE.split("\n## uvloop's own tests\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert [row[1:] for row in rows[2:5]] == [
+        [str(both), str(both)],
+        [str(alone), str(alone - len(listed))],
+        [str(neither), "-"],
+    ]
+    assert rows[7:] == listed
