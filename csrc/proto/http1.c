@@ -111,6 +111,15 @@ status_fault(const char *p, size_t n, size_t *at)
     return NULL;
 }
 
+/* Whether n bytes begin as nearly all responses do: status_fault() would find nothing. */
+static int
+status_is_plain(const char *p, size_t n)
+{
+    return n > STATUS_LEN && (memcmp(p, "HTTP/1.1", 8) == 0 || memcmp(p, "HTTP/1.0", 8) == 0) &&
+           p[8] == ' ' && p[9] >= '1' && p[9] <= '9' && (unsigned)(p[10] - '0') <= 9 &&
+           (unsigned)(p[11] - '0') <= 9 && p[12] == ' ';
+}
+
 /* The reason, from `at` to `end`, its LF at `end` or behind a CR there. */
 static int
 reason_take(http1_head *h, const http1_limits *l, const char *base, size_t at, size_t lf)
@@ -142,7 +151,7 @@ reason_take(http1_head *h, const http1_limits *l, const char *base, size_t at, s
 static int
 leading_lines(http1_head *h, const http1_limits *l, const char *base, size_t len)
 {
-    while (h->line < len && (base[h->line] == '\r' || base[h->line] == '\n')) {
+    while (h->line < len && UNLIKELY(base[h->line] == '\r' || base[h->line] == '\n')) {
         if (h->line > l->max_line) {
             return fail(h, HTTP1_E_TOO_LONG, "Too many empty lines", h->line);
         }
@@ -169,9 +178,11 @@ status_line(http1_head *h, const http1_limits *l, const char *base, size_t len)
     }
     const char *p = base + h->line;
     size_t at, start = h->line + STATUS_LEN;
-    const char *fault = status_fault(p, len - h->line, &at);
-    if (UNLIKELY(fault != NULL)) {
-        return fail(h, HTTP1_E_STATUS_LINE, fault, h->line + at);
+    if (UNLIKELY(!status_is_plain(p, len - h->line))) {
+        const char *fault = status_fault(p, len - h->line, &at);
+        if (fault != NULL) {
+            return fail(h, HTTP1_E_STATUS_LINE, fault, h->line + at);
+        }
     }
     const char *lf = find_lf(h, base, len);
     size_t end = lf != NULL ? (size_t)(lf - base) : len;

@@ -33,12 +33,13 @@ content_length(http1_head *h, digest *d, const char *base, const http1_field *f)
     if (p == end) {
         return "Empty Content-Length";
     }
-    for (; p < end; p++, d->at++) {
+    for (; p < end; p++) {
         unsigned digit = (unsigned)(*p - '0');
-        if (digit > 9) {
+        d->at = (size_t)(p - base);
+        if (UNLIKELY(digit > 9)) {
             return "Invalid character in Content-Length";
         }
-        if (n > ((uint64_t)INT64_MAX - digit) / 10) {
+        if (UNLIKELY(n >= INT64_MAX / 10) && n > ((uint64_t)INT64_MAX - digit) / 10) {
             return "Content-Length overflow";
         }
         n = 10 * n + digit;
@@ -105,12 +106,19 @@ connection(digest *d, const char *base, const http1_field *f)
 {
     const char *p = base + f->value, *end = p + f->value_len, *item;
     size_t n;
+    if (f->value_len == 10 && char_equal(p, "keep-alive", 10)) {
+        d->keep_alive = 1;
+        return;
+    }
     while (list_next(&p, end, &item, &n)) {
         d->close |= n == 5 && char_equal(item, "close", 5);
         d->upgrade |= n == 7 && char_equal(item, "upgrade", 7);
         d->keep_alive |= n == 10 && char_equal(item, "keep-alive", 10);
     }
 }
+
+/* A bit for each length that take_field() knows names of. */
+#define LENGTHS (1u << 3 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 16 | 1 << 17)
 
 static const char *
 take_field(http1_head *h, digest *d, const char *base, const http1_field *f)
@@ -195,8 +203,11 @@ const char *
 http1_digest(http1_head *h, const http1_limits *l, const char *base, size_t *at)
 {
     digest d = {0};
-    for (uint32_t i = 0; i < h->nfields; i++) {
-        const char *fault = take_field(h, &d, base, &h->fields[i]);
+    for (const http1_field *f = h->fields, *end = f + h->nfields; f < end; f++) {
+        if (f->name_len > 17 || !(LENGTHS >> f->name_len & 1)) {
+            continue;
+        }
+        const char *fault = take_field(h, &d, base, f);
         if (UNLIKELY(fault != NULL)) {
             *at = d.at;
             return fault;

@@ -8,6 +8,12 @@
 #include "proto/scan.h"
 
 SCAN_INLINE int
+is_crlf(const char *p)
+{
+    return memcmp(p, "\r\n", 2) == 0;
+}
+
+SCAN_INLINE int
 lines(http1_head *h, const http1_limits *l, const char *base, size_t len, scan_fn token,
       scan_fn value)
 {
@@ -22,20 +28,20 @@ lines(http1_head *h, const http1_limits *l, const char *base, size_t len, scan_f
             break;
         }
         if (UNLIKELY(*colon != ':' || colon == p)) {
-            whole = colon == p && p[0] == '\r' && p[1] == '\n';
+            whole = colon == p && is_crlf(p);
             p += 2 * whole;
             break;
         }
         const char *v = colon + 1;
-        while (v < end && char_is_space(*v)) {
+        v += *v == ' ';
+        while (v < end && UNLIKELY(char_is_space(*v))) {
             v++;
         }
         const char *e = value(v, end), *next = e + 2;
-        if (UNLIKELY(end - e < 2 || e[0] != '\r' || e[1] != '\n' || f >= last ||
-                     (size_t)(e - p) > l->max_field)) {
+        if (UNLIKELY(end - e < 2 || !is_crlf(e) || f >= last || (size_t)(e - p) > l->max_field)) {
             break;
         }
-        while (e > v && char_is_space(e[-1])) {
+        while (UNLIKELY(char_is_space(e[-1])) && e > v) { /* at v[-1] may be a colon */
             e--;
         }
         *f++ = (http1_field){(uint32_t)(p - base), (uint32_t)(colon - p), (uint32_t)(v - base),
