@@ -7,6 +7,7 @@
 #include "core/sock.h"
 #include "core/waiter.h"
 #include "http/decode.h"
+#include "http/state.h"
 #include "net/listener.h"
 #include "net/pipe.h"
 #include "net/stream.h"
@@ -147,6 +148,7 @@ module_exec(PyObject *module)
         || uvolt_add_type(module, &st->pipe_write_type, &pipe_write_spec, st->AioTransport) < 0
         || add_udp_type(module, st) < 0
         || uvolt_add_type(module, &st->tls_type, &tls_spec, st->AioTransport) < 0
+        || http_init(module, st) < 0
         || PyModule_AddStringConstant(module, "libuv_version", uv_version_string()) < 0
         || add_codings(module) < 0) {
         return -1;
@@ -158,7 +160,11 @@ static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     core_state *st = uvolt_state_of(module);
-    return st == NULL ? 0 : uvolt_state_traverse(st, visit, arg);
+    if (st == NULL) {
+        return 0;
+    }
+    int rc = http_traverse(st, visit, arg);
+    return rc != 0 ? rc : uvolt_state_traverse(st, visit, arg);
 }
 
 /* No m_clear: within one heap of garbage the module may be cleared before the loops and transports that
@@ -169,6 +175,7 @@ module_free(void *module)
     core_state *st = uvolt_state_of(module);
     if (st != NULL) {
         openssl_release(st);
+        http_free(st);
         pool_close(&st->handle_pool);
         pool_close(&st->timer_pool);
         pool_close(&st->sockop_pool);

@@ -46,6 +46,20 @@ ring_push(ring *r, void *p)
     return 0;
 }
 
+/* The same in front: it is the next to be popped. */
+static inline int
+ring_unshift(ring *r, void *p)
+{
+    if (UNLIKELY(r->slots == NULL || r->count > r->mask)) {
+        if (ring_resize(r, r->slots == NULL ? RING_MIN : 2 * (r->mask + 1)) < 0) {
+            return -1;
+        }
+    }
+    r->slots[--r->head & r->mask] = p;
+    r->count++;
+    return 0;
+}
+
 /* The ring must not be empty. */
 static inline void *
 ring_pop(ring *r)

@@ -8,15 +8,18 @@
 #include "runtime/state.h"
 
 /* Types: http_state member <name>_type, spec <name>_spec, in the order of their making. */
-#define HTTP_TYPES(X) X(http_route) X(http_pool) X(http_connection) X(http_exchange)
+#define HTTP_TYPES(X) X(body) X(body_iter)
 
 /* Interned strings, members n_<text>. */
 #define HTTP_NAMES(X)                                                                              \
     X(abort) X(close) X(write) X(is_closing) X(pause_reading) X(resume_reading)                    \
-    X(set_write_buffer_limits) X(get_write_buffer_size) X(high) X(low)
+    X(set_write_buffer_limits) X(get_write_buffer_size) X(high) X(low) X(connected)
 
 /* What http_load() imports: X(member, module, attribute or NULL for the module). */
-#define HTTP_IMPORTS(X) X(support, "uvolt.http._support", NULL)
+#define HTTP_IMPORTS(X)                                                                            \
+    X(support, "uvolt.http._support", NULL)                                                        \
+    X(streams, "uvolt.http.streams", NULL)                                                         \
+    X(IncompleteReadError, "asyncio.exceptions", "IncompleteReadError")
 
 struct http_state {
 #define X(name) PyTypeObject *name##_type;
@@ -28,6 +31,7 @@ struct http_state {
 #define X(name, module, attr) PyObject *name; /* strong; NULL before http_load() */
     HTTP_IMPORTS(X)
 #undef X
+    pool body_pool;
     char loaded;
 };
 
@@ -35,6 +39,13 @@ typedef struct http_state http_state;
 
 int http_init(PyObject *module, core_state *st); /* st->http and the types; -1 with an exception */
 int http_load(core_state *st);                   /* imports, once; -1 with an exception. PYCALL */
+
+/* What support.maker(*args) makes, as Py_BuildValue has them ("(...)", NULL: none). New reference, never NULL: where it
+ * cannot be made, what went wrong. No exception is set. PYCALL. */
+PyObject *http_error(core_state *st, const char *maker, const char *format, ...);
+void http_raise(core_state *st, const char *maker); /* ... and set. PYCALL */
+void http_raise_closing(core_state *st);            /* "Cannot write to closing transport" */
+
 int http_traverse(core_state *st, visitproc visit, void *arg);
 void http_free(core_state *st);
 

@@ -2,8 +2,8 @@
  * Owns: every member of core_state. Threads: any, with the GIL of its interpreter. */
 #include "runtime/state.h"
 
-static PyObject *
-import_from(const char *module, const char *attr)
+PyObject *
+uvolt_import(const char *module, const char *attr)
 {
     PyObject *m = PyImport_ImportModule(module);
     if (m == NULL || attr == NULL) {
@@ -46,7 +46,7 @@ uvolt_state_init(core_state *st)
     UVOLT_NAMES(X)
 #undef X
 #define X(name, module, attr)                                                                      \
-    if ((st->name = import_from(module, attr)) == NULL) {                                          \
+    if ((st->name = uvolt_import(module, attr)) == NULL) {                                          \
         return -1;                                                                                 \
     }
     UVOLT_IMPORTS(X)

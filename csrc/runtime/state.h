@@ -120,6 +120,9 @@ int uvolt_state_init(core_state *st);
 int uvolt_state_traverse(core_state *st, visitproc visit, void *arg);
 void uvolt_state_clear(core_state *st);
 
+/* module.attr, or the module itself if `attr` is NULL. New reference. PYCALL. */
+PyObject *uvolt_import(const char *module, const char *attr);
+
 /* Add a heap type to the module: `*slot` gets a strong reference. */
 int uvolt_add_type(PyObject *module, PyTypeObject **slot, PyType_Spec *spec, PyObject *base);
 

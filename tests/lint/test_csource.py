@@ -51,6 +51,7 @@ VISIT_ONLY = {
     ("relay", "loop"): "kept until dealloc, it has the state",
     ("sockop", "loop"): "kept until dealloc, it has the state",
     ("coro", "loop"): "kept until it is freed, it has the state",
+    ("body", "loop"): "kept until dealloc, it has the state",
     ("loop", "module"): "kept until dealloc, it owns the state",
 }
 CLEAR_ONLY = {
