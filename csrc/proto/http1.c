@@ -242,12 +242,6 @@ static int
 fold_take(http1_head *h, const http1_limits *l, char *base, size_t end)
 {
     size_t at = h->line;
-    if (h->nfields == 0) {
-        return fail(h, HTTP1_E_HEADER, "Unexpected space after start line", at);
-    }
-    if (!l->lenient) {
-        return fail(h, HTTP1_E_HEADER, "Unexpected whitespace after header value", at);
-    }
     http1_field *f = &h->fields[h->nfields - 1];
     if (end - f->name > (size_t)l->max_field + 2) {
         return fail(h, HTTP1_E_TOO_LONG, "Header too long", f->value);
@@ -308,8 +302,15 @@ field_take(http1_head *h, const http1_limits *l, const char *base, size_t end)
 static int
 header_line(http1_head *h, const http1_limits *l, char *base, size_t len)
 {
+    /* What begins so is refused whatever follows. */
     if (len - h->line >= 2 && base[h->line] == '\r' && base[h->line + 1] != '\n') {
         return fail(h, HTTP1_E_HEADER, "Expected LF after headers", h->line + 1);
+    }
+    if (len > h->line && char_is_space(base[h->line]) && (h->nfields == 0 || !l->lenient)) {
+        return fail(h, HTTP1_E_HEADER,
+                    h->nfields == 0 ? "Unexpected space after start line"
+                                    : "Unexpected whitespace after header value",
+                    h->line);
     }
     const char *lf = find_lf(h, base, len);
     size_t end = lf != NULL ? (size_t)(lf - base) : len;

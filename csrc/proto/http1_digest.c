@@ -166,7 +166,7 @@ take_field(http1_head *h, digest *d, const char *base, const http1_field *f)
     return NULL;
 }
 
-/* Strict only: fields that may come once. */
+/* Strict only: fields that may come once. (aiohttp counts Transfer-Encoding among them, a list.) */
 static const char *
 duplicate(const http1_head *h, const char *base, size_t *at)
 {
@@ -181,7 +181,6 @@ duplicate(const http1_head *h, const char *base, size_t *at)
         SINGLETON("host", "Host"),
         SINGLETON("max-forwards", "Max-Forwards"),
         SINGLETON("server", "Server"),
-        SINGLETON("transfer-encoding", "Transfer-Encoding"),
         SINGLETON("user-agent", "User-Agent"),
     };
 #undef SINGLETON
