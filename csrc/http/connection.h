@@ -9,9 +9,9 @@
 #define UVOLT_HTTP_CONNECTION_H
 
 #include "http/pool.h"
+#include "proto/http1.h"
 
-typedef struct http1_head http1_head;     /* proto/http1.h */
-typedef struct http1_limits http1_limits;
+extern PyType_Spec http_connection_spec; /* _core.HTTPConnection */
 
 typedef struct http_user http_user;
 
@@ -80,6 +80,8 @@ struct ConnectionObject {
     list_node in_pool;        /* pool->connections */
     list_node in_route;       /* route->idle; strong while linked */
     list_node in_idle;        /* pool->idle */
+    http1_head head;
+    http1_body body;
     const http1_limits *limits;
     char *held;               /* raw: a head that came in pieces, or NULL */
     size_t held_len, held_room;
@@ -88,6 +90,7 @@ struct ConnectionObject {
     uint64_t last_heard;      /* ms of uv_now(): a byte came, or the request went out */
     double read_timeout;      /* seconds; 0: none */
     double write_timeout;     /* seconds; 0: none */
+    size_t unsent;            /* when `timer` was set for writing: bytes that the transport had */
     deadline timer;           /* of the read or the write timeout */
     uint64_t exchanges;       /* begun on this connection; > 1 in an exchange: it is a reused one */
     conn_state state;
@@ -101,18 +104,22 @@ struct ConnectionObject {
     unsigned draining : 1;    /* the whole request is with the transport, but not yet with the kernel */
     unsigned writing_paused : 1; /* by the transport */
     unsigned reading_paused : 1; /* by the user */
+    unsigned keep : 1;        /* as far as the response tells, another one may follow */
     unsigned eof : 1;
-    unsigned lost : 1;        /* connection_lost() was called, or it was never connected */
+    unsigned opened : 1;      /* connection_made() was called */
+    unsigned lost : 1;        /* connection_lost() was called */
 };
 
-/* Send a request and read its answer for `u`, whose ops and object are set. The state must be CONN_TAKEN. -1 with an
- * exception, and the connection closed: it had gone (ServerDisconnectedError, as if it went just after). PYCALL. */
+/* Send a request and read its answer for `u`, whose ops and object are set, on a connection that was acquired and is
+ * connected. -1 with an exception: nothing was sent and `u` is not told of anything; the connection had gone
+ * (ServerDisconnectedError), and is closed. PYCALL. */
 int conn_begin(ConnectionObject *c, http_user *u, const conn_request *r);
 
 /* The next bytes of a body that follows. 1: go on; 0: taken, but wait for writable(); -1 with an exception: the
  * connection has gone (ClientConnectionResetError). PYCALL. */
 int conn_write(ConnectionObject *c, const char *base, size_t n);
-int conn_write_bytes(ConnectionObject *c, PyObject *bytes); /* the same; exact bytes, kept instead of copied */
+/* The same for a span (it may be empty) and exact bytes behind it, sent together; the bytes are kept, not copied. */
+int conn_write_with(ConnectionObject *c, const char *base, size_t n, PyObject *bytes);
 int conn_finish_upload(ConnectionObject *c);                /* 0, or -1 as above. PYCALL */
 
 void conn_pause(ConnectionObject *c, int pause); /* back-pressure: no more bytes from the socket, or again. PYCALL */
@@ -127,9 +134,31 @@ void conn_release(ConnectionObject *c);
 void conn_close(ConnectionObject *c); /* the slot is free at once; an exchange fails ("Connection closed"). PYCALL */
 
 static inline int
-conn_is_reused(const ConnectionObject *c) /* during an exchange: was there one before it? */
+conn_is_reused(const ConnectionObject *c) /* in an exchange or after conn_begin() has failed: was there one before? */
 {
     return c->exchanges > 1;
 }
+
+/* ---- between the files of the connection and of the pool ----------------------------------- */
+
+/* connection.c */
+ConnectionObject *conn_new(RouteObject *r); /* CONN_NEW; its slot is counted. NULL with MemoryError */
+int conn_is_usable(ConnectionObject *c);    /* an idle one: connected, and nothing has come? PYCALL */
+void conn_abort(ConnectionObject *c);       /* conn_close(), and what has not been sent is dropped. PYCALL */
+/* The exchange that is on is over: its user, who is not told; *object is the reference to it. NULL: none is on. */
+http_user *conn_steal_user(ConnectionObject *c, PyObject **object);
+void conn_fail(ConnectionObject *c, PyObject *exc); /* exc is stolen; the socket is aborted. PYCALL */
+void conn_raised(ConnectionObject *c);              /* conn_fail() with the exception that is set. PYCALL */
+void conn_finish(ConnectionObject *c, size_t left); /* the response is whole, with `left` bytes behind it. PYCALL */
+
+/* connection_read.c */
+int conn_data(PyObject *self, char *base, Py_ssize_t n); /* core_state.native_data. PYCALL */
+void conn_ended(ConnectionObject *c, PyObject *exc);     /* EOF, or lost by `exc` (NULL, None: as EOF). PYCALL */
+void conn_read_left(ConnectionObject *c);                /* what the peer said before the socket failed. PYCALL */
+
+/* connection_write.c */
+void conn_expired(deadline *d);                    /* PYCALL */
+void conn_stop_timer(ConnectionObject *c);
+void conn_set_writing(ConnectionObject *c, int paused); /* pause_writing(), resume_writing(). PYCALL */
 
 #endif

@@ -19,6 +19,10 @@
 typedef struct ConnectionObject ConnectionObject;
 typedef struct PoolObject PoolObject;
 
+extern PyType_Spec http_route_spec;   /* _core.HTTPRoute */
+extern PyType_Spec http_pool_spec;    /* _core.HTTPPool */
+extern PyType_Spec http_acquire_spec; /* _core.HTTPAcquire: what HTTPPool.acquire() returns */
+
 /* Where requests go. Found once by its key with pool_route(), then kept by pointer (strong). */
 typedef struct RouteObject {
     PyObject_HEAD
@@ -36,7 +40,7 @@ struct PoolObject {
     PyObject *weakrefs;
     LoopObject *loop;          /* strong */
     PyObject *routes;          /* strong: dict, key -> RouteObject */
-    PyObject *closing;         /* strong: future of pool_wait_closed(), or NULL */
+    PyObject *closing;         /* strong: list of the futures of pool_wait_closed(), or NULL */
     Py_ssize_t swept;          /* when `routes` is larger, those that nobody uses are dropped */
     Py_ssize_t limit;          /* 0: none */
     Py_ssize_t limit_per_host; /* 0: none */
@@ -57,21 +61,21 @@ struct PoolObject {
 /* Embedded in whoever wants a connection. */
 typedef struct pool_waiter {
     list_node node;          /* in route->waiters */
-    uint64_t number;
-    RouteObject *route;      /* strong from pool_acquire() until it is over */
-    PyObject *future;        /* strong: done when `conn` is there, or with the exception of a closed pool */
-    ConnectionObject *conn;  /* strong: what was given; the owner takes it out */
+    uint64_t number;         /* order of arrival */
+    RouteObject *route;      /* strong while it waits, or was given something; NULL: nothing is held */
+    PyObject *future;        /* strong: done when `conn` is there, or the pool was closed */
+    ConnectionObject *conn;  /* strong: what was given */
 } pool_waiter;
 
 /* The route of `key`: new reference, or NULL with an exception. PYCALL (hash and equality of the key). */
 RouteObject *pool_route(PoolObject *p, PyObject *key);
 
 /* A connection of this route. 1: *c is one (new reference; connected and looked at, or CONN_NEW: yours to connect).
- * 0: queued; wait for w->future, then pool_taken(). -1 with an exception, nothing held. `w` is written over. */
+ * 0: queued; await w->future, then pool_taken(). -1 with an exception, nothing held. `w` is written over. PYCALL. */
 int pool_acquire(RouteObject *r, pool_waiter *w, ConnectionObject **c);
-/* w->future is done. The connection as above, or NULL with an exception (the pool was closed). Ends the wait. */
+/* w->future is done. The connection as above, or NULL with an exception (the pool was closed). Ends the wait. PYCALL. */
 ConnectionObject *pool_taken(pool_waiter *w);
-/* Ends the wait, whatever its state: what was given goes back. Also on one that is over, or all zero. */
+/* Ends the wait, whatever its state: what was given goes back. Also one that is over, or all zero. PYCALL. */
 void pool_cancel(pool_waiter *w);
 
 /* No connection is given any more: idle ones are closed, exchanges fail, waiters fail. PYCALL. */
@@ -79,10 +83,16 @@ void pool_shut(PoolObject *p);
 /* pool_shut(), and a future that is done when the last socket is closed. New reference. PYCALL. */
 PyObject *pool_wait_closed(PoolObject *p);
 
-/* ---- for connection.c ------------------------------------------------------------------------ */
+/* ---- for connection.c ---------------------------------------------------------------------- */
 
-int pool_keep(ConnectionObject *c);    /* becomes idle, or is given on; 0: it may not be kept. PYCALL */
+int pool_keep(ConnectionObject *c);       /* it becomes idle, or is given on; 0: it may not be kept. PYCALL */
 void pool_free_slot(ConnectionObject *c); /* it is closing: somebody else may open one. PYCALL */
-void pool_lost(ConnectionObject *c);   /* its socket is closed, or will never be opened. PYCALL */
+void pool_opened(ConnectionObject *c);    /* it has a transport */
+void pool_lost(ConnectionObject *c);      /* its socket is closed, or was never opened. PYCALL */
+
+/* ---- for poolobject.c ---------------------------------------------------------------------- */
+
+void pool_forget_all(PoolObject *p); /* the pool goes: nothing points to it any more, idle ones are closed. PYCALL */
+void pool_expire(deadline *d);       /* PYCALL */
 
 #endif

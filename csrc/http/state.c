@@ -5,6 +5,9 @@
 #include <stdlib.h>
 
 #include "http/body.h"
+#include "http/connection.h"
+#include "http/exchange.h"
+#include "http/pool.h"
 
 static int
 add_types(PyObject *module, http_state *http)
@@ -32,7 +35,12 @@ http_init(PyObject *module, core_state *st)
     }
     HTTP_NAMES(X)
 #undef X
-    return add_types(module, http);
+    if (add_types(module, http) < 0) {
+        return -1;
+    }
+    st->native_type = http->http_connection_type;
+    st->native_data = conn_data;
+    return 0;
 }
 
 int
@@ -106,6 +114,7 @@ http_free(core_state *st)
         return;
     }
     pool_close(&http->body_pool);
+    st->native_type = NULL;
 #define X(name) Py_CLEAR(http->name##_type);
     HTTP_TYPES(X)
 #undef X

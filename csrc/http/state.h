@@ -8,7 +8,9 @@
 #include "runtime/state.h"
 
 /* Types: http_state member <name>_type, spec <name>_spec, in the order of their making. */
-#define HTTP_TYPES(X) X(body) X(body_iter)
+#define HTTP_TYPES(X)                                                                              \
+    X(http_route) X(http_pool) X(http_acquire) X(http_connection) X(http_exchange)                 \
+    X(body) X(body_iter)
 
 /* Interned strings, members n_<text>. */
 #define HTTP_NAMES(X)                                                                              \

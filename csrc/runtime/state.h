@@ -54,6 +54,7 @@
     X(uv_handles_closed)                                                                           \
     X(handles_alive)                                                                               \
     X(transports_alive)                                                                            \
+    X(http_connections_alive)                                                                      \
     X(writes_pending)
 
 typedef struct core_state {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import servers
+import support
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -34,3 +36,13 @@ def nginx(certificates: servers.Certificates) -> Iterator[servers.Server]:
 def uvicorn(certificates: servers.Certificates) -> Iterator[servers.Server]:
     with servers.uvicorn(certificates) as server:
         yield server
+
+
+@pytest.fixture
+def uloop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A uvolt loop: for what works on no other."""
+    loop = support.factory("uvolt")()
+    try:
+        yield loop
+    finally:
+        support.finish(loop)

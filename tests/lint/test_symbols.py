@@ -12,7 +12,7 @@ import uvolt._core
 # functions of CPython's headers expand to.
 PUBLIC_MACROS = set(
     """
-    _PyBytes_Resize
+    _PyBytes_Resize _Py_VaBuildValue_SizeT
     _PyArg_ParseTupleAndKeywords_SizeT _PyArg_ParseTuple_SizeT _Py_BuildValue_SizeT
     _PyObject_CallFunction_SizeT _PyObject_CallMethod_SizeT
     _PyByteArray_empty_string

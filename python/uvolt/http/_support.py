@@ -167,3 +167,12 @@ def unclosed_response(response: Any, loop: Any) -> None:
     warnings.warn(f"Unclosed response {response!r}", ResourceWarning, 2, source=response)
     context = {"client_response": response, "message": "Unclosed response"}
     loop.call_exception_handler(context)
+
+
+def unclosed_connection(connection: Any) -> None:
+    """A connection that was in use has been dropped: warn as aiohttp does."""
+    warnings.warn(
+        f"Unclosed connection {connection!r}", ResourceWarning, source=connection, stacklevel=1
+    )
+    context = {"client_connection": connection, "message": "Unclosed connection"}
+    connection.loop.call_exception_handler(context)
