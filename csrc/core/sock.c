@@ -384,7 +384,7 @@ attempt_accept(SockOp *op)
     return fd < 0 ? NULL : with_address(accepted_socket(op, fd), &addr, addrlen);
 }
 
-/* A connection within the machine is made by the time connect() says it is in progress. One that was refused is left
+/* A connection within the machine is made by the time connect() says it is in progress; an error would be told with it. One that was refused is left
  * to the loop: asking how it went takes the error away from a later connect(), should the caller be cancelled now. */
 static int
 is_made(SockOp *op)
@@ -405,6 +405,7 @@ attempt_connect(SockOp *op)
             return r;
         }
         op->blocked = 0;
+        return Py_NewRef(Py_None);
     }
     if (getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0) {
         return PyErr_SetFromErrno(PyExc_OSError);

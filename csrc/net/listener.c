@@ -13,6 +13,9 @@
 #include "net/stream.h"
 #include "runtime/args.h"
 
+#define SINGLES_SEEN 4    /* events with one connection each, before a second one is not looked for */
+#define SINGLES_TRUSTED 8 /* ... in so many events; then once it is */
+
 typedef struct ListenerObject {
     PyObject_HEAD
     LoopObject *loop;   /* strong */
@@ -24,6 +27,7 @@ typedef struct ListenerObject {
     int fd;
     int backlog;
     char listening;
+    uint8_t singles;    /* events in a row that brought one connection */
 } ListenerObject;
 
 /* ---- one connection ------------------------------------------------------------------------ */
@@ -37,7 +41,7 @@ report_failed(ListenerObject *self)
 
 /* A protocol and a transport for fd, which is taken. In the listener's context. */
 static void
-begin_plain(ListenerObject *self, int fd, const small_addr *peer, socklen_t peer_len)
+begin_plain(ListenerObject *self, int fd, const stream_names *known)
 {
     PyObject *protocol = PyObject_CallNoArgs(self->factory);
     if (protocol == NULL) {
@@ -45,14 +49,12 @@ begin_plain(ListenerObject *self, int fd, const small_addr *peer, socklen_t peer
         report_failed(self);
         return;
     }
-    StreamObject *s = stream_new(self->loop, fd, NULL, protocol, self->server, NULL);
+    StreamObject *s = stream_new(self->loop, fd, NULL, protocol, self->server, known);
     Py_DECREF(protocol);
     if (s == NULL) {
         report_failed(self);
         return;
     }
-    s->peername = *peer;
-    s->peername_len = peer_len;
     stream_begin(s);
     Py_DECREF(s);
 }
@@ -69,7 +71,7 @@ begin_other(ListenerObject *self, int fd)
 }
 
 static void
-begin(ListenerObject *self, int fd, const small_addr *peer, socklen_t peer_len)
+begin(ListenerObject *self, int fd, const stream_names *known)
 {
     PyObject *context = PyContext_Copy(self->context);
     if (context == NULL || PyContext_Enter(context) < 0) {
@@ -79,7 +81,7 @@ begin(ListenerObject *self, int fd, const small_addr *peer, socklen_t peer_len)
         return;
     }
     if (self->accepted == Py_None) {
-        begin_plain(self, fd, peer, peer_len);
+        begin_plain(self, fd, known);
     }
     else {
         begin_other(self, fd);
@@ -156,21 +158,44 @@ accept_error(ListenerObject *self, int err)
     }
 }
 
+/* Where connections come one by one, the second accept4() of an event finds nothing. So after some such events it is
+ * left out for a while: epoll reports again what was left in the queue. */
+static inline int
+is_calm(const ListenerObject *self)
+{
+    return self->singles >= SINGLES_SEEN;
+}
+
+static inline void
+note_accepted(ListenerObject *self, int n)
+{
+    if (n != 1 || self->singles == SINGLES_SEEN + SINGLES_TRUSTED) {
+        self->singles = n == 1 ? SINGLES_SEEN - 1 : 0; /* look again */
+    }
+    else {
+        self->singles++;
+    }
+}
+
 static void
 on_ready(LoopObject *loop, int fd, uint32_t Py_UNUSED(events), void *arg)
 {
     ListenerObject *self = arg;
+    int most = is_calm(self) ? 1 : self->backlog, i;
     Py_INCREF(self);
-    for (int i = 0; i < self->backlog && self->listening && loop->raised == NULL; i++) {
-        small_addr peer;
-        socklen_t len = sizeof(peer);
-        int conn = accept4(fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    for (i = 0; i < most && self->listening && loop->raised == NULL; i++) {
+        stream_names known = {.peername_len = sizeof(known.peername)};
+        int conn = accept4(fd, &known.peername.sa, &known.peername_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (conn < 0) {
             accept_error(self, errno);
             break;
         }
-        begin(self, conn, &peer, len <= (socklen_t)sizeof(peer) ? len : 0);
+        if (known.peername_len > (socklen_t)sizeof(known.peername)) {
+            known.peername_len = 0;
+        }
+        begin(self, conn, &known);
     }
+    note_accepted(self, i);
     Py_DECREF(self);
 }
 
@@ -203,7 +228,7 @@ listener_listen(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     self->context = PyContext_CopyCurrent();
     self->fd = fd;
     self->backlog = backlog < 1 ? 1 : backlog > 1024 ? 1024 : (int)backlog;
-    self->listening = 0;
+    self->listening = self->singles = 0;
     PyObject_GC_Track(self);
     if (self->context == NULL || start(self) < 0) {
         Py_DECREF(self);

@@ -94,8 +94,8 @@ on_touched(loop_owned *owned)
 {
     StreamObject *s = CONTAINER_OF(owned, StreamObject, owned);
     struct stat st;
-    if (!s->uv_live || (fstat(s->fd, &st) == 0 && S_ISSOCK(st.st_mode))) {
-        return;
+    if (!s->uv_live || (!s->reading && s->write_req == NULL) || (fstat(s->fd, &st) == 0 && S_ISSOCK(st.st_mode))) {
+        return; /* closed by us, or with nothing to tell, or in order */
     }
     Py_INCREF(s);
     uvolt_raise_uv(-EBADF);
@@ -256,7 +256,7 @@ attach_server(StreamObject *s, PyObject *server)
 
 StreamObject *
 stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObject *server,
-           PyObject *context)
+           const stream_names *known)
 {
     core_state *st = loop->st;
     StreamObject *s = (StreamObject *)st->stream_type->tp_alloc(st->stream_type, 0);
@@ -273,7 +273,8 @@ stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObjec
     s->fd = -1;
     s->high = STREAM_HIGH_WATER;
     s->low = s->high / 4;
-    s->to.context = context != NULL ? Py_NewRef(context) : PyContext_CopyCurrent();
+    s->names = *known;
+    s->to.context = PyContext_CopyCurrent();
     if (UVOLT_EAGER_DICT && s->to.context != NULL && (s->dict = PyDict_New()) == NULL) {
         Py_CLEAR(s->to.context);
     }
@@ -353,12 +354,14 @@ stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (fd < 0 || loop_check_closed(loop) < 0 || fdwatch_check_free(loop, fd, args[1]) < 0) {
         return NULL;
     }
-    int type;
-    socklen_t type_len = sizeof(type);
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0) { /* libuv would abort later */
+    stream_names known = {.sockname_len = sizeof(known.sockname)};
+    if (getsockname(fd, &known.sockname.sa, &known.sockname_len) < 0) { /* no socket: libuv would abort later */
         return uvolt_raise_uv(-errno);
     }
-    StreamObject *s = stream_new(loop, fd, args[1], args[2], args[5], NULL);
+    if (known.sockname_len > (socklen_t)sizeof(known.sockname)) {
+        known.sockname_len = 0;
+    }
+    StreamObject *s = stream_new(loop, fd, args[1], args[2], args[5], &known);
     if (s == NULL) {
         return NULL;
     }

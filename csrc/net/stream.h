@@ -29,6 +29,12 @@ typedef struct write_buf {
     size_t len;
 } write_buf;
 
+/* The addresses of both ends; a length of 0: not known. */
+typedef struct stream_names {
+    small_addr sockname, peername;
+    socklen_t sockname_len, peername_len;
+} stream_names;
+
 struct StreamObject {
     PyObject_HEAD
     PyObject *base_slots[5];    /* room for the slots of asyncio's base class (five so far), unused */
@@ -49,8 +55,7 @@ struct StreamObject {
     size_t first, queued, inflight, queue_room;
     size_t waiting_bytes;       /* of [inflight, queued) */
     size_t high, low;           /* write buffer limits, bytes */
-    small_addr sockname, peername;
-    socklen_t sockname_len, peername_len;
+    stream_names names;
     unsigned conn_lost;         /* > 0: connection_lost is scheduled; counts later writes */
     unsigned uv_live : 1;       /* the uv handle is open */
     unsigned connected : 1;     /* connection_made was called */
@@ -68,9 +73,10 @@ extern PyType_Spec stream_spec;
 int stream_check_layout(core_state *st); /* -1 with ImportError if asyncio.Transport grew */
 
 /* ---- stream.c */
-/* A transport over fd, which it owns from now on, also on failure. `sock` may be NULL. */
-StreamObject *stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol,
-                         PyObject *server, PyObject *context);
+/* A transport over fd, which it owns from now on, also on failure. `sock` may be NULL. Names that the caller does
+ * not know are asked for. */
+StreamObject *stream_new(LoopObject *loop, int fd, PyObject *sock, PyObject *protocol, PyObject *server,
+                         const stream_names *known);
 /* connection_made and the first read. Takes exceptions itself (loop_error). PYCALL. */
 void stream_begin(StreamObject *s);
 /* As asyncio's _fatal_error: report the exception that is set, then force_close with it. PYCALL. */

@@ -38,8 +38,7 @@ learn_name(StreamObject *s, int (*ask)(int, struct sockaddr *, socklen_t *), sma
            socklen_t *addr_len, PyObject *key)
 {
     socklen_t len = sizeof(*addr);
-    *addr_len = 0;
-    if (ask(s->fd, &addr->sa, &len) < 0) {
+    if (*addr_len > 0 || ask(s->fd, &addr->sa, &len) < 0) {
         return 0;
     }
     if (len > (socklen_t)sizeof(*addr)) {
@@ -54,12 +53,12 @@ int
 stream_learn_names(StreamObject *s)
 {
     core_state *st = s->loop->st;
-    if (learn_name(s, getsockname, &s->sockname, &s->sockname_len, st->n_sockname) < 0
-        || learn_name(s, getpeername, &s->peername, &s->peername_len, st->n_peername) < 0) {
+    if (learn_name(s, getsockname, &s->names.sockname, &s->names.sockname_len, st->n_sockname) < 0
+        || learn_name(s, getpeername, &s->names.peername, &s->names.peername_len, st->n_peername) < 0) {
         return -1;
     }
-    if (s->sockname_len > 0
-        && (s->sockname.sa.sa_family == AF_INET || s->sockname.sa.sa_family == AF_INET6)) {
+    if (s->names.sockname_len > 0
+        && (s->names.sockname.sa.sa_family == AF_INET || s->names.sockname.sa.sa_family == AF_INET6)) {
         int one = 1; /* as asyncio; fails on what is not TCP, which is no harm */
         setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
@@ -129,10 +128,10 @@ extra_value(StreamObject *s, PyObject *key)
         Py_XDECREF(sock);
     }
     else if (PyUnicode_Compare(key, st->n_sockname) == 0) {
-        value = s->sockname_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->sockname.sa, s->sockname_len);
+        value = s->names.sockname_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->names.sockname.sa, s->names.sockname_len);
     }
     else if (PyUnicode_Compare(key, st->n_peername) == 0) {
-        value = s->peername_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->peername.sa, s->peername_len);
+        value = s->names.peername_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->names.peername.sa, s->names.peername_len);
     }
     if (value != NULL && PyDict_SetItem(extra, key, value) < 0) {
         Py_CLEAR(value);

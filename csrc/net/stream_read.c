@@ -167,7 +167,9 @@ stream_stop_reading(StreamObject *s)
     if (s->reading) {
         s->reading = 0;
         if (!s->in_alloc && s->uv_live) {
-            loop_touch(s->loop, &s->owned);
+            if (s->write_req != NULL) { /* otherwise libuv forgets the descriptor, and tells epoll nothing */
+                loop_touch(s->loop, &s->owned);
+            }
             uv_read_stop((uv_stream_t *)&s->uv);
         }
     }

@@ -351,8 +351,7 @@ class ConnectMixin:
         family, type_, proto, _, address = info
         sock = None
         try:
-            sock = socket.socket(family=family, type=type_, proto=proto)
-            sock.setblocking(False)
+            sock = socket.socket(family=family, type=type_ | socket.SOCK_NONBLOCK, proto=proto)
             if local_infos is not None:
                 bind_local(sock, family, local_infos, errors)
             await self.sock_connect(sock, address)

@@ -210,6 +210,27 @@ def test_backlog(loop):
     loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize("before", range(15))
+def test_burst_after_single_ones(loop, before):
+    """Connections one by one, then many at once, however many came before."""
+
+    async def main():
+        server, accepted = await serve(loop, LOCALHOST, 0)
+        peers = []
+        for burst in (*[1] * before, 20, 1, 5):
+            peers.extend(plain((LOCALHOST, port_of(server))) for _ in range(burst))
+            await support.until(lambda: len(accepted) == len(peers))
+        names = {p.getsockname() for p in peers}
+        assert {p.transport.get_extra_info("peername") for p in accepted} == names
+        for p in peers:
+            p.close()
+        for p in accepted:
+            await p.gone()
+        await stop(server)
+
+    loop.run_until_complete(main())
+
+
 def test_not_serving_yet(loop):
     async def main():
         server, accepted = await serve(loop, LOCALHOST, 0, start_serving=False)
