@@ -43,7 +43,7 @@ class EmptyStreamReader(StreamReader):
     def at_eof(self) -> bool:
         return True
 
-    async def wait_eof(self) -> None:  # type: ignore[override]
+    async def wait_eof(self) -> None:
         pass
 
     def feed_data(self, data: Any, size: int = 0) -> bool:
@@ -52,25 +52,23 @@ class EmptyStreamReader(StreamReader):
     def set_read_chunk_size(self, n: int) -> None:
         pass
 
-    async def readline(self, *, max_line_length: int | None = None) -> bytes:  # type: ignore[override]
+    async def readline(self, *, max_line_length: int | None = None) -> bytes:
         return b""
 
-    async def readuntil(  # type: ignore[override]
-        self, separator: bytes = b"\n", *, max_size: int | None = None
-    ) -> bytes:
+    async def readuntil(self, separator: bytes = b"\n", *, max_size: int | None = None) -> bytes:
         return b""
 
-    async def read(self, n: int = -1) -> bytes:  # type: ignore[override]
+    async def read(self, n: int = -1) -> bytes:
         return b""
 
-    async def readany(self) -> bytes:  # type: ignore[override]
+    async def readany(self) -> bytes:
         return b""
 
-    async def readchunk(self) -> tuple[bytes, bool]:  # type: ignore[override]
+    async def readchunk(self) -> tuple[bytes, bool]:
         first, self._read_eof_chunk = not self._read_eof_chunk, True
         return b"", not first
 
-    async def readexactly(self, n: int) -> bytes:  # type: ignore[override]
+    async def readexactly(self, n: int) -> bytes:
         raise asyncio.IncompleteReadError(b"", n)
 
     def read_nowait(self, n: int = -1) -> bytes:
