@@ -176,6 +176,9 @@ pieces_append(pieces *p, const char *base, size_t n)
 int
 pieces_push(pieces *p, PyObject *bytes)
 {
+    if (pieces_count(p) >= FEW && PyBytes_GET_SIZE(bytes) < SHARED) {
+        return pieces_append(p, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    }
     if (close_tail(p) < 0 || push(p, Py_NewRef(bytes)) < 0) {
         return -1;
     }

@@ -29,8 +29,8 @@ pieces_count(const pieces *p)
 
 /* Each 0, or -1 with MemoryError; then nothing is appended, or the first part of it. */
 int pieces_append(pieces *p, const char *base, size_t n);
-int pieces_push(pieces *p, PyObject *bytes);    /* the object itself: a new reference is taken */
-int pieces_unshift(pieces *p, PyObject *bytes); /* the same, in front */
+int pieces_push(pieces *p, PyObject *bytes);    /* the object itself (a new reference is taken) while they are few */
+int pieces_unshift(pieces *p, PyObject *bytes); /* the object itself, in front */
 
 /* Room for at least one byte behind the last one, `hint` if it has to be made; the caller writes n <= *room bytes
  * there and says so. With `grow` all stays one piece as far as that goes. */

@@ -33,7 +33,7 @@ def raw_deflate(data: bytes) -> bytes:
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
     "deflate": zlib.compress,
-    "br": brotli.compress,
+    "br": lambda data: brotli.compress(data, quality=5),
     "zstd": zstd.compress,
     "raw deflate": raw_deflate,
 }

@@ -17,10 +17,7 @@ from pathlib import Path
 import brotli
 import pytest
 from aiohttp.http_parser import DeflateBuffer
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from decode_support import (  # noqa: E402
+from decode_support import (
     ENCODERS,
     Decoder,
     build,
