@@ -2,9 +2,9 @@
 
     python benchmarks/clients.py WHAT --client NAME --url BASE [--concurrency N] [--n N]
 
-WHAT is json, gzip, big, post, https or session. Each client does the same through its own plain
-interface, with keep-alive and as many requests at a time as it is told to; the body is always read
-whole, JSON always parsed. Speaks the same protocol as micro.py.
+WHAT is json, get, gzip, big, post, https or session. Each client does the same through its own
+plain interface, with keep-alive and as many requests at a time as it is told to; the body is always
+read whole, JSON always parsed, but for get. Speaks the same protocol as micro.py.
 """
 
 from __future__ import annotations
@@ -300,6 +300,7 @@ DISTRIBUTIONS = (
 )
 PATHS = {
     "json": "/json",
+    "get": "/json",
     "gzip": "/gzip",
     "big": "/big",
     "post": "/post",

@@ -105,6 +105,30 @@ def client(case: Case, peer: str, url: str, python: str = sys.executable) -> lis
     return [*command, "--concurrency", str(case.connections)]
 
 
+def wrk(case: Case, url: str) -> list[str]:
+    """wrk on one thread, without its duration."""
+    if shutil.which("wrk") is None:
+        raise ChildError("wrk is not installed")
+    if case.function == "session":
+        raise ChildError("wrk keeps its connections")
+    from benchmarks import clients
+
+    script = ""
+    if case.function == "post":
+        body = json.dumps(clients.PAYLOAD)
+        script = (
+            'wrk.method = "POST"\n'
+            f"wrk.body = [[{body}]]\n"
+            'wrk.headers["Content-Type"] = "application/json"\n'
+        )
+    elif case.function == "gzip":
+        script = 'wrk.headers["Accept-Encoding"] = "gzip"\n'
+    words = ["wrk", "-t", "1", "-c", str(case.connections)]
+    if script:
+        words += ["-s", scratch(f"wrk.{case.function}.lua", script.encode())]
+    return [*words, url + clients.PATHS[case.function]]
+
+
 def _json_response(value: object, encoding: str = "") -> bytes:
     content = json.dumps(value).encode()
     lines = ["HTTP/1.1 200 OK", "Content-Type: application/json; charset=utf-8", "Server: bench"]

@@ -7,6 +7,8 @@ interleaved without paying for a start each time.
 from __future__ import annotations
 
 import math
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from typing import Any
 
 from benchmarks import commands, process
 from benchmarks.process import ChildError
-from benchmarks.registry import C_PEER, Case
+from benchmarks.registry import C_PEER, WRK, Case
 
 PATIENCE = 45.0  # seconds that anything may take to start or to answer: then it hangs
 
@@ -129,17 +131,35 @@ class ClientDriver(WorkerDriver):
             return
         scheme = "https" if self.case.function == "https" else "http"
         url = f"{scheme}://127.0.0.1:{port}"
+        if self.peer == WRK:
+            self.load = commands.wrk(self.case, url)
+            return
         argv = commands.client(self.case, self.peer, url, self.python)
         self._open(argv, stdin=subprocess.PIPE)
         self.count = self.case.batch
         self._perform()
 
     def round(self, seconds: float) -> Sample:
+        if self.peer == WRK:
+            return self._wrk_round(seconds)
         if self.peer != C_PEER:
             return super().round(seconds)
         argv = [*self.load, "-t", f"{seconds:g}", "-w", f"{seconds / 2:g}"]
         answer = process.run_json(argv, cpu=process.server_cpu(), timeout=PATIENCE)
         return Sample(answer["own_cpu_ns"] / answer["requests"], answer["rate"])
+
+    def _wrk_round(self, seconds: float) -> Sample:
+        """It takes whole seconds. Its CPU time is what the children of this process add up to."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        argv = [*self.load[:1], "-d", f"{math.ceil(seconds)}s", *self.load[1:]]
+        out = process.run_text(argv, cpu=process.server_cpu(), timeout=PATIENCE)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found = re.search(r"(\d+) requests in ([\d.]+)s", out)
+        wrong = re.search(r"Non-2xx or 3xx responses: \d+|Socket errors: .*", out)
+        if wrong or not found or not int(found[1]):
+            raise ChildError(wrong[0] if wrong else "wrk: no request was answered")
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Sample(cpu * 1e9 / int(found[1]), int(found[1]) / float(found[2]))
 
     def stop(self) -> None:
         super().stop()

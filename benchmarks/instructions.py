@@ -144,7 +144,10 @@ class Target:
             if self.peer == registry.C_PEER:
                 argv = [*commands.load(case), "-p", str(port), "-m", str(operations)]
                 return _run_program([*wrap, *argv], self.cores[0])
-            argv = commands.client(case, self.peer, f"http://127.0.0.1:{port}", self.python)
+            if self.peer == registry.WRK:
+                raise process.ChildError("wrk does no fixed number of requests")
+            scheme = "https" if case.function == "https" else "http"
+            argv = commands.client(case, self.peer, f"{scheme}://127.0.0.1:{port}", self.python)
             return _run_program([*wrap, *argv, "--n", str(operations)], self.cores[0])
         finally:
             process.kill(server)
@@ -260,8 +263,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.profile:
         args.profile.mkdir(parents=True, exist_ok=True)
     cases = registry.select(args.cases or DEFAULT_CASES)
-    default = [registry.C_PEER, "uvolt", "rloop", "uvloop", "asyncio"]
-    wanted = args.peers.split(",") if args.peers else default
+    loops = [registry.C_PEER, "uvolt", "rloop", "uvloop", "asyncio"]
+    clients = [registry.C_PEER, "uvolt", "aiohttp+uvloop", "aiohttp", "pyreqwest", "wreq"]
     out: dict[str, dict[str, Any]] = {}
     for case in cases:
         if not case.counted:
@@ -269,8 +272,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         print(f"{case.name}  (one {case.unit})", flush=True)
         print(f"  {'':18}{'instructions':>12}  {'syscalls':>8}", flush=True)
-        for peer in wanted:
-            if peer == registry.C_PEER and case.kind == "micro":
+        default = clients if case.kind == "client" else loops
+        for peer in args.peers.split(",") if args.peers else default:
+            if peer == registry.C_PEER and (case.kind == "micro" or not case.limit):
                 continue
             result = cost(
                 Target(case, peer, args.python),

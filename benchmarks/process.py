@@ -157,6 +157,20 @@ def run_json(
         kill(child)
 
 
+def run_text(argv: Sequence[str], *, cpu: int | None = None, timeout: float = 120.0) -> str:
+    """Runs a child to its end and returns what it printed."""
+    child = start(argv, cpu=cpu)
+    try:
+        out, _ = child.communicate(timeout=timeout)
+        if child.returncode != 0:
+            raise failure(child, f"exit status {child.returncode}")
+        return str(out)
+    except subprocess.TimeoutExpired:
+        raise ChildError(f"not done in {timeout:g} s") from None
+    finally:
+        kill(child)
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU time of another process, all threads, user and system, from its POSIX CPU clock."""
     return time.clock_gettime((~pid << 3) | 2)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 C_PEER = "C"
+WRK = "wrk"  # the load generator, one thread: the least that an HTTP client in C costs
 LOOP_PEERS = ("uvolt", "uvloop", "rloop", "asyncio")
 METRICS = {
     "cpu": "CPU time of the process under test, an operation",
@@ -196,8 +197,16 @@ def _http() -> None:
 
 CLIENT_PEERS = (
     *("uvolt", "aiohttp", "aiohttp+uvloop", "aiohttp+uvolt", "httpx", "pyreqwest", "wreq"),
-    *("primp", "curl_cffi", "niquests", "aiosonic", "aiosonic+uvloop", "pycurl"),
+    *("primp", "curl_cffi", "niquests", "aiosonic", "aiosonic+uvloop", "pycurl", WRK),
 )
+
+
+# Operations of the two runs under callgrind and strace.
+COUNTED_CLIENT = {
+    **dict.fromkeys(("json", "get", "post", "gzip", "https"), (200, 1200)),
+    "big": (20, 60),
+    "session": (20, 70),
+}
 
 
 def _client() -> None:
@@ -205,13 +214,14 @@ def _client() -> None:
         ("json", 1, "GET of a small JSON, one at a time", 100),
         ("json", 64, "GET of a small JSON, 64 at a time", 640),
         ("json", 500, "GET of a small JSON, 500 at a time", 1000),
+        ("get", 16, "GET of a small JSON, read and not parsed, 16 at a time", 640),
         ("gzip", 64, "GET of a JSON of 20 KiB, gzip on the wire, 64 at a time", 256),
         ("big", 8, "GET of 1 MiB, 8 at a time", 16),
         ("post", 64, "POST of a JSON of 1 KiB, 64 at a time", 640),
         ("https", 32, "GET of 13 bytes over TLS, kept-alive connections, 32 at a time", 320),
         ("session", 1, "a session, a GET of a small JSON, the session closed", 20),
     ):
-        limited = function in ("json", "session")
+        limited = function in ("json", "get", "session")
         add(
             Case(
                 f"client/{function}_{concurrency}",
@@ -222,7 +232,7 @@ def _client() -> None:
                 limit=C_PEER if limited else "",
                 function=function,
                 connections=concurrency,
-                counted=(200, 1200) if function == "json" and concurrency < 500 else None,
+                counted=COUNTED_CLIENT.get(function) if concurrency < 500 else None,
                 batch=batch,
                 quick=(function, concurrency) == ("json", 64),
             )

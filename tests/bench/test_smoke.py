@@ -68,6 +68,13 @@ def test_http_clients() -> None:
     assert {peer: kept.error for peer, kept in result.peers.items()} == dict.fromkeys(names, "")
 
 
+@pytest.mark.skipif(not shutil.which("wrk"), reason="without it the tables have a dash there")
+@pytest.mark.parametrize("name", ["client/get_16", "client/post_64", "client/https_32"])
+def test_wrk_beside_the_clients(name: str) -> None:
+    result = run.run_case(registry.CASES[name], ["wrk"], rounds=1, seconds=0.01)
+    assert result.peers["wrk"].error == "" and result.peers["wrk"].values[0] > 0
+
+
 def test_every_registered_function_exists() -> None:
     for case in registry.CASES.values():
         assert case.kind in run.drivers.DRIVERS
