@@ -27,7 +27,7 @@ from .exceptions import (
     ServerDisconnectedError,
     SocketTimeoutError,
 )
-from .reqrep import RequestInfo
+from .reqrep import HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
 
 
 def caused(error: BaseException, cause: BaseException | None) -> Any:
@@ -153,6 +153,24 @@ def content_encoding(text: str) -> ClientPayloadError:
     """The body cannot be decompressed."""
     inner = ContentEncodingError(text)
     return caused(ClientPayloadError(str(inner)), inner)  # type: ignore[no-any-return]
+
+
+def content_type_error(response: Any, content_type: str) -> exceptions.ContentTypeError:
+    """json() of what does not say it is JSON."""
+    return exceptions.ContentTypeError(
+        response.request_info,
+        response.history,
+        status=response.status,
+        message=f"Attempt to decode JSON with unexpected mimetype: {content_type}",
+        headers=response.headers,
+    )
+
+
+def http_version(major: int, minor: int) -> HttpVersion:
+    """HttpVersion(major, minor)."""
+    if major == 1 and minor <= 1:
+        return HttpVersion11 if minor else HttpVersion10
+    return HttpVersion(major, minor)
 
 
 def request_info(

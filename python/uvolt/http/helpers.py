@@ -112,6 +112,15 @@ def is_ip_address(host: str | None) -> bool:
     return bool(host) and (":" in host or host.replace(".", "").isdigit())  # type: ignore[operator,union-attr]
 
 
+_number_at_end = re.compile(r"(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$").search
+
+
+def ends_in_number(host: str) -> bool:
+    """Whether the system takes a host for an IPv4 address, in whatever form: 127.1, 0x7f000001
+    (https://url.spec.whatwg.org/#ends-in-a-number-checker)."""
+    return _number_at_end(host) is not None
+
+
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 is_canonical_ipv4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}").fullmatch
 """A match for four decimal numbers, none without need of a leading zero; None for other forms."""

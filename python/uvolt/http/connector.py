@@ -1,0 +1,591 @@
+"""Connectors: where connections come from. The pool of them is C (_core.HTTPPool); making one is
+here, for it happens once per connection: names, addresses, TLS, Unix sockets, errors.
+
+Source: https://docs.aiohttp.org/en/stable/client_reference.html#connectors
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import ssl as ssl_module
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Final
+
+from yarl import URL
+
+from .. import _core, connect
+from . import _support
+from .abc import AbstractResolver, ResolveResult
+from .exceptions import (
+    ClientConnectionError,
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+    InvalidUrlClientError,
+    ServerFingerprintMismatch,
+    UnixClientConnectorError,
+)
+from .helpers import _Sentinel, ends_in_number, is_canonical_ipv4, sentinel
+from .reqrep import ConnectionKey, Fingerprint, merge_ssl_params
+from .resolver import CachingResolver, DefaultResolver, DNSCache
+from .timeouts import ClientTimeout, Expiry
+
+__all__ = ("AddrInfoType", "BaseConnector", "SocketFactoryType", "TCPConnector", "UnixConnector")
+
+AddrInfoType = tuple[Any, Any, int, str, Any]
+"""An address as socket.getaddrinfo() gives it."""
+SocketFactoryType = Callable[[AddrInfoType], socket.socket]
+"""Makes the socket for an address."""
+
+HTTP_SCHEMAS: Final = frozenset({"", "http", "https"})
+HIGH_LEVEL_SCHEMAS: Final = HTTP_SCHEMAS | {"ws", "wss"}
+
+
+@functools.cache
+def default_context(verified: bool) -> ssl_module.SSLContext:
+    """The process's context for ssl=True, and the one for ssl=False: made when first used, since
+    reading the certificates of all authorities takes milliseconds."""
+    context = ssl_module.create_default_context()
+    if not verified:
+        context.check_hostname = False
+        context.verify_mode = ssl_module.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class BaseConnector:
+    """What connectors have in common: a pool of connections.
+
+    keepalive_timeout: seconds an unused connection is kept; None: for ever. force_close: none is
+    used twice. limit: connections at a time, limit_per_host: to one (host, port, TLS); 0: no limit.
+    enable_cleanup_closed and timeout_ceil_threshold are aiohttp's, without effect here.
+    Raises ValueError for keepalive_timeout with force_close, RuntimeError outside a uvolt loop.
+    """
+
+    allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS
+    _pool: _core.HTTPPool | None = None  # for __del__ after an __init__ that failed
+    _source_traceback: traceback.StackSummary | None = None
+
+    def __init__(
+        self,
+        *,
+        keepalive_timeout: float | None | _Sentinel = sentinel,
+        force_close: bool = False,
+        limit: int = 100,
+        limit_per_host: int = 0,
+        enable_cleanup_closed: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+        timeout_ceil_threshold: float = 5,
+    ) -> None:
+        if force_close:
+            if keepalive_timeout is not None and keepalive_timeout is not sentinel:
+                raise ValueError("keepalive_timeout cannot be set if force_close is True")
+            keepalive_timeout = None
+        elif keepalive_timeout is sentinel:
+            keepalive_timeout = 15.0
+        loop = loop or asyncio.get_running_loop()
+        if not isinstance(loop, _core.Loop):
+            raise _support.wrong_loop()
+        if loop.get_debug():
+            self._source_traceback = traceback.extract_stack(sys._getframe(1))
+        self._loop: Any = loop
+        self._timeout_ceil_threshold = timeout_ceil_threshold
+        self._pool = _core.HTTPPool(loop, limit, limit_per_host, keepalive_timeout, force_close)
+
+    def __del__(self, _warnings: Any = warnings) -> None:
+        pool = self._pool
+        if pool is None or pool.closed:
+            return
+        connections = [repr(connection) for connection in pool.connections]
+        if not connections or self._loop.is_closed():
+            return
+        pool.close()
+        _warnings.warn(f"Unclosed connector {self!r}", ResourceWarning, source=self)
+        context = {
+            "connector": self,
+            "connections": connections,
+            "message": "Unclosed connector",
+        }
+        if self._source_traceback is not None:
+            context["source_traceback"] = self._source_traceback
+        self._loop.call_exception_handler(context)
+
+    async def __aenter__(self) -> BaseConnector:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        exc_traceback: TracebackType | None = None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def force_close(self) -> bool:
+        """Whether every connection is closed after one request."""
+        return self._open_pool().force_close
+
+    @property
+    def limit(self) -> int:
+        """How many connections there may be at a time; 0: no limit."""
+        return self._open_pool().limit
+
+    @property
+    def limit_per_host(self) -> int:
+        """How many there may be to one host, port and kind; 0: no limit."""
+        return self._open_pool().limit_per_host
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._pool is None or self._pool.closed
+
+    def _open_pool(self) -> _core.HTTPPool:
+        assert self._pool is not None
+        return self._pool
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Close all connections, and wait until their sockets are closed.
+
+        Requests under way get a ClientConnectionError. Connections with TLS are always aborted:
+        abort_ssl changes nothing.
+        """
+        if self._pool is not None and not self._loop.is_closed():
+            await self._pool.close()
+
+    def _key(self, *args: Any) -> ConnectionKey:
+        """ConnectionKey(host, port, is_ssl, ssl, proxy, ...)."""
+        return ConnectionKey(*args)
+
+    async def _open(
+        self,
+        conn: _core.HTTPConnection,
+        route: _core.HTTPRoute,
+        timeout: ClientTimeout,
+        connect_by: float | None = None,
+        end_by: float | None = None,
+    ) -> None:
+        """Connect a connection that the pool has granted. Called by C.
+
+        connect_by and end_by: loop.time() at which the connect and the total timeout are over.
+        Raises ConnectionTimeoutError for the former and after timeout.sock_connect seconds,
+        TimeoutError for the latter; ClientConnectorError and its kin; ClientConnectionError if the
+        connector was closed meanwhile.
+        """
+        key: ConnectionKey = route.key
+        when = min((at for at in (connect_by, end_by) if at is not None), default=None)
+        limit = Expiry(self._loop, when)
+        try:
+            with limit:
+                await self._connect(conn, key, timeout)
+        except asyncio.TimeoutError as exc:
+            if isinstance(exc, ClientConnectionError) or (limit.expired and when == end_by):
+                raise
+            scheme = "https" if key.is_ssl else "http"
+            url = URL.build(scheme=scheme, host=key.host, port=key.port, path="/")
+            raise _support.connect_timeout(url) from exc
+        if self.closed:
+            conn.close()
+            raise _support.connector_closed()
+
+    async def _connect(
+        self, conn: _core.HTTPConnection, key: ConnectionKey, timeout: ClientTimeout
+    ) -> None:
+        raise NotImplementedError
+
+    def _expiry(self, seconds: float | None) -> Expiry:
+        return Expiry(self._loop, self._loop.time() + seconds if seconds else None)
+
+
+# ---- TCP ----------------------------------------------------------------------------------------
+
+
+class TCPConnector(BaseConnector):
+    """Connections by TCP, and TLS on them.
+
+    ssl: the default for requests that name none: True (verified), False (not), an SSLContext or a
+    Fingerprint; verify_ssl, ssl_context and fingerprint are its old names.
+    use_dns_cache, ttl_dns_cache (seconds; None: for ever), dns_cache_max_size (hosts): answers of
+    the resolver are kept. resolver: None is the system's, ThreadedResolver.
+    family, local_addr (host, port): of the sockets; socket_factory makes them.
+    happy_eyeballs_delay: seconds before the next address is tried beside the one under way (RFC
+    8305); None: one after the other. interleave: how many of the first family come first.
+    The rest is BaseConnector's.
+    """
+
+    allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS | {"tcp"}
+
+    def __init__(
+        self,
+        *,
+        verify_ssl: bool = True,
+        fingerprint: bytes | None = None,
+        use_dns_cache: bool = True,
+        ttl_dns_cache: float | None = 10,
+        dns_cache_max_size: int = 1000,
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+        ssl_context: ssl_module.SSLContext | None = None,
+        ssl: bool | Fingerprint | ssl_module.SSLContext = True,
+        local_addr: tuple[str, int] | None = None,
+        resolver: AbstractResolver | None = None,
+        keepalive_timeout: float | None | _Sentinel = sentinel,
+        force_close: bool = False,
+        limit: int = 100,
+        limit_per_host: int = 0,
+        enable_cleanup_closed: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+        timeout_ceil_threshold: float = 5,
+        happy_eyeballs_delay: float | None = 0.25,
+        interleave: int | None = None,
+        socket_factory: SocketFactoryType | None = None,
+        ssl_shutdown_timeout: float | None | _Sentinel = sentinel,
+    ) -> None:
+        super().__init__(
+            keepalive_timeout=keepalive_timeout,
+            force_close=force_close,
+            limit=limit,
+            limit_per_host=limit_per_host,
+            enable_cleanup_closed=enable_cleanup_closed,
+            loop=loop,
+            timeout_ceil_threshold=timeout_ceil_threshold,
+        )
+        if ssl_shutdown_timeout is not sentinel:
+            warnings.warn(
+                "The ssl_shutdown_timeout parameter is deprecated and has no effect",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        self._ssl = merge_ssl_params(ssl, verify_ssl, ssl_context, fingerprint)
+        self._use_dns_cache = use_dns_cache
+        self._family = family
+        self._local_addr = local_addr
+        self._happy_eyeballs_delay = happy_eyeballs_delay
+        self._interleave = interleave
+        self._socket_factory = socket_factory
+        self._resolver_owner = resolver is None
+        self._resolver = DefaultResolver(self._loop) if resolver is None else resolver
+        self._cached_hosts = DNSCache(ttl_dns_cache, dns_cache_max_size)
+        self._names = CachingResolver(
+            self._loop, self._resolver, family, self._cached_hosts if use_dns_cache else None
+        )
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """The family of the sockets; AF_UNSPEC: any."""
+        return self._family
+
+    @property
+    def use_dns_cache(self) -> bool:
+        """Whether answers of the resolver are kept."""
+        return self._use_dns_cache
+
+    def clear_dns_cache(self, host: str | None = None, port: int | None = None) -> None:
+        """Forget the addresses of a host and port, or all. ValueError for only one of the two."""
+        if (host is None) != (port is None):
+            raise ValueError("either both host and port or none of them are allowed")
+        if host is None or port is None:
+            self._cached_hosts.clear()
+        else:
+            self._cached_hosts.remove((host, port))
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """BaseConnector.close(); lookups of names are given up, and the own resolver is closed."""
+        await self._names.close()
+        await super().close(abort_ssl=abort_ssl)
+        if self._resolver_owner:
+            await self._resolver.close()
+
+    def _ssl_context(self, key: ConnectionKey) -> ssl_module.SSLContext | None:
+        """The request's context, else the connector's, else the process's; None without TLS."""
+        if not key.is_ssl:
+            return None
+        for choice in (key.ssl, self._ssl):
+            if isinstance(choice, ssl_module.SSLContext):
+                return choice
+            if choice is not True:  # not verified, or by its fingerprint
+                return default_context(False)
+        return default_context(True)
+
+    def _fingerprint(self, key: ConnectionKey) -> Fingerprint | None:
+        for choice in (key.ssl, self._ssl):
+            if isinstance(choice, Fingerprint):
+                return choice
+        return None
+
+    async def _resolve_host(self, host: str, port: int) -> list[ResolveResult]:
+        """The addresses of a host, which may be one itself.
+
+        Raises InvalidUrlClientError for 127.1 and such: forms that the system takes for an address,
+        but that who filters hosts does not see as one.
+        """
+        if ":" not in host and ends_in_number(host):
+            if not is_canonical_ipv4(host):
+                raise InvalidUrlClientError(host, "is not a canonical IPv4 address")
+        elif ":" not in host:
+            return await self._names.resolve(host, port)
+        return [
+            ResolveResult(
+                hostname=host, host=host, port=port, family=self._family, proto=0, flags=0
+            )
+        ]
+
+    async def _connect(
+        self, conn: _core.HTTPConnection, key: ConnectionKey, timeout: ClientTimeout
+    ) -> None:
+        host = key.host
+        if host.endswith(".."):
+            host = host.rstrip(".") + "."
+        assert key.port is not None
+        try:
+            found = await self._resolve_host(host, key.port)
+        except OSError as exc:
+            if isinstance(exc, ClientConnectionError) or (
+                isinstance(exc, asyncio.TimeoutError) and exc.errno is None
+            ):
+                raise
+            raise ClientConnectorDNSError(key, exc) from exc
+        infos = address_infos(found, self._family)
+        error: Exception | None = None
+        while infos:
+            tried: list[AddrInfoType] = []
+            try:
+                return await self._connect_any(conn, key, timeout, host, infos, tried)
+            except (ClientConnectorError, ServerFingerprintMismatch, asyncio.TimeoutError) as exc:
+                error = exc
+            # What a handshake failed with may work with another address.
+            infos = [info for info in infos if info not in tried]
+        if error is None:
+            error = ClientConnectorDNSError(key, OSError(None, "no address of the family"))
+        try:
+            raise error
+        finally:
+            error = None  # no reference cycle
+
+    async def _connect_any(
+        self,
+        conn: _core.HTTPConnection,
+        key: ConnectionKey,
+        timeout: ClientTimeout,
+        host: str,
+        infos: list[AddrInfoType],
+        tried: list[AddrInfoType],
+    ) -> None:
+        """Connect to the first address that answers. Those that are out of question afterwards are
+        put into `tried`."""
+        context = self._ssl_context(key)
+        fingerprint = self._fingerprint(key) if context is not None else None
+        try:
+            with self._expiry(timeout.sock_connect):
+                tried.append(infos[0])
+                sock, info = await self._connect_socket(infos, tried)
+                tried[:] = [info]
+                # Certificates are for names without the dot of a complete name.
+                name = (key.server_hostname or host).rstrip(".") if context is not None else None
+                try:
+                    await self._make_transport(conn, sock, context, name, fingerprint)
+                except BaseException:
+                    sock.close()  # harmless where a transport has it
+                    raise
+        except ssl_module.CertificateError as exc:
+            raise ClientConnectorCertificateError(key, exc) from exc
+        except ssl_module.SSLError as exc:
+            raise ClientConnectorSSLError(key, exc) from exc
+        except OSError as exc:
+            if isinstance(exc, ClientConnectionError) or (
+                isinstance(exc, asyncio.TimeoutError) and exc.errno is None
+            ):
+                raise
+            raise ClientConnectorError(key, exc) from exc
+
+    async def _make_transport(
+        self,
+        conn: _core.HTTPConnection,
+        sock: socket.socket,
+        context: ssl_module.SSLContext | None,
+        server_hostname: str | None,
+        fingerprint: Fingerprint | None,
+    ) -> None:
+        if fingerprint is None:
+            await self._loop.create_connection(
+                lambda: conn, sock=sock, ssl=context, server_hostname=server_hostname
+            )
+            return
+        # The connection hears of its transport only when the certificate is the right one.
+        transport, _ = await self._loop.create_connection(
+            asyncio.Protocol, sock=sock, ssl=context, server_hostname=server_hostname
+        )
+        try:
+            fingerprint.check(transport)
+        except ServerFingerprintMismatch:
+            transport.abort()
+            raise
+        transport.set_protocol(conn)
+        conn.connection_made(transport)
+
+    async def _connect_socket(
+        self, infos: list[AddrInfoType], tried: list[AddrInfoType]
+    ) -> tuple[socket.socket, AddrInfoType]:
+        """A socket that is connected to one of the addresses, and which. Raises OSError."""
+        local_infos = None
+        if self._local_addr is not None:
+            local_infos = await self._loop._resolve_stream(
+                self._local_addr, dict(family=self._family, proto=0, flags=0)
+            )
+        if len(infos) == 1:
+            return await self._connect_address(infos[0], local_infos, []), infos[0]
+        delay = self._happy_eyeballs_delay
+        interleave = self._interleave
+        if interleave is None and delay is not None:
+            interleave = 1
+        if interleave:
+            infos = connect.interleave_addresses(infos, interleave)
+        errors: list[OSError] = []
+        won: dict[socket.socket, AddrInfoType] = {}
+
+        async def attempt(info: AddrInfoType) -> socket.socket:
+            sock = await self._connect_address(info, local_infos, errors)
+            won[sock] = info
+            return sock
+
+        sock: socket.socket | None = None
+        try:
+            if delay is None:
+                for info in infos:
+                    with contextlib.suppress(OSError):
+                        sock = await attempt(info)
+                        break
+            else:
+                sock = await connect.race(
+                    (functools.partial(attempt, info) for info in infos), delay
+                )
+            if sock is None:
+                tried[:] = infos
+                raise one_error(errors)
+            return sock, won[sock]
+        finally:
+            errors.clear()  # no reference cycles
+            won.clear()
+
+    async def _connect_address(
+        self,
+        info: AddrInfoType,
+        local_infos: list[AddrInfoType] | None,
+        errors: list[OSError],
+    ) -> socket.socket:
+        """One attempt. An OSError is raised and also noted in `errors`."""
+        family, kind, proto, _, address = info
+        sock: socket.socket | None = None
+        try:
+            if self._socket_factory is not None:
+                sock = self._socket_factory(info)
+            else:
+                sock = socket.socket(family, kind, proto)
+            sock.setblocking(False)
+            if local_infos is not None:
+                connect.bind_local(sock, family, local_infos, errors)
+            await self._loop.sock_connect(sock, address)
+            return sock
+        except BaseException as exc:
+            if isinstance(exc, OSError):
+                errors.append(exc)
+            if sock is not None:
+                sock.close()
+            raise
+
+
+def address_infos(found: Iterable[ResolveResult], family: int) -> list[AddrInfoType]:
+    """A resolver's answers as getaddrinfo() would give them, those of another family left out."""
+    infos: list[AddrInfoType] = []
+    for item in found:
+        host, port = item["host"], item["port"]
+        is_ipv6 = ":" in host
+        kind = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+        if family in (socket.AF_UNSPEC, kind):
+            address = (*_with_scope(host, port),) if is_ipv6 else (host, port)
+            infos.append((kind, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address))
+    return infos
+
+
+def _with_scope(host: str, port: int) -> tuple[str, int, int, int]:
+    """The address of AF_INET6; fe80::1%eth0 names its interface by a number there."""
+    if "%" not in host:
+        return host, port, 0, 0
+    host, _, scope = host.partition("%")
+    try:
+        return host, port, 0, int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
+    except OSError:
+        return f"{host}%{scope}", port, 0, 0
+
+
+def one_error(errors: list[OSError]) -> OSError:
+    """What to raise when every attempt failed; errno is kept where they agree on it."""
+    texts = {str(error) for error in errors}
+    if len(texts) == 1:
+        return errors[0]
+    text = "Multiple exceptions: " + ", ".join(str(error) for error in errors)
+    numbers = {error.errno for error in errors}
+    return OSError(numbers.pop(), text) if len(numbers) == 1 else OSError(text)
+
+
+# ---- Unix sockets -------------------------------------------------------------------------------
+
+
+class UnixConnector(BaseConnector):
+    """Connections to a Unix socket, whatever host a URL names. path: of the socket.
+
+    A URL of https gets TLS on it. The rest is BaseConnector's.
+    """
+
+    allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS | {"unix"}
+
+    def __init__(
+        self,
+        path: str,
+        force_close: bool = False,
+        keepalive_timeout: float | None | _Sentinel = sentinel,
+        limit: int = 100,
+        limit_per_host: int = 0,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(
+            force_close=force_close,
+            keepalive_timeout=keepalive_timeout,
+            limit=limit,
+            limit_per_host=limit_per_host,
+            loop=loop,
+        )
+        self._path = path
+
+    @property
+    def path(self) -> str:
+        """Of the socket."""
+        return self._path
+
+    async def _connect(
+        self, conn: _core.HTTPConnection, key: ConnectionKey, timeout: ClientTimeout
+    ) -> None:
+        context: ssl_module.SSLContext | None = None
+        if key.is_ssl:
+            is_context = isinstance(key.ssl, ssl_module.SSLContext)
+            context = key.ssl if is_context else default_context(key.ssl is True)  # type: ignore[assignment]
+        try:
+            with self._expiry(timeout.sock_connect):
+                await self._loop.create_unix_connection(
+                    lambda: conn,
+                    self._path,
+                    ssl=context,
+                    server_hostname=(key.server_hostname or key.host) if context else None,
+                )
+        except OSError as exc:
+            if isinstance(exc, asyncio.TimeoutError) and exc.errno is None:
+                raise
+            raise UnixClientConnectorError(self._path, key, exc) from exc
