@@ -13,7 +13,7 @@ coro_init(CoroObject *c, LoopObject *loop, const coro_kind *kind)
     c->kind = kind;
     c->wait = c->weakrefs = NULL;
     c->state = CORO_CREATED;
-    c->finalized = 0;
+    c->finalized = c->quiet = 0;
 }
 
 int
@@ -62,7 +62,9 @@ coro_finalize(PyObject *self)
     }
     PyObject *exc = PyErr_GetRaisedException();
     if (c->state == CORO_CREATED) {
-        warn_never_awaited(c);
+        if (!c->quiet) {
+            warn_never_awaited(c);
+        }
         become_over(c);
     }
     else if (c->state == CORO_WAITING) {

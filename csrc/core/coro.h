@@ -34,6 +34,7 @@ struct CoroObject {
     PyObject *weakrefs;
     char state;
     char finalized;        /* its memory is not used again */
+    char quiet;            /* if it is never awaited, what it was going to await warns of that */
 };
 
 /* A call of an awaitable method: owner, arguments. All may be NULL; `end` clears them. */

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 
 #include "http/body.h"
+#include "http/request.h"
+#include "http/session.h"
+#include "http/target.h"
 #include "http/connection.h"
 #include "http/exchange.h"
 #include "http/pool.h"
@@ -17,6 +20,7 @@ add_types(PyObject *module, http_state *http)
         return -1;                                                                                 \
     }
     HTTP_TYPES(X)
+    HTTP_CLIENT_TYPES(X)
 #undef X
     return 0;
 }
@@ -34,6 +38,7 @@ http_init(PyObject *module, core_state *st)
         return -1;                                                                                 \
     }
     HTTP_NAMES(X)
+    HTTP_CLIENT_NAMES(X)
 #undef X
     if (add_types(module, http) < 0) {
         return -1;
@@ -57,6 +62,26 @@ http_load(core_state *st)
     HTTP_IMPORTS(X)
 #undef X
     http->loaded = 1;
+    return 0;
+}
+
+int
+http_load_client(core_state *st)
+{
+    http_state *http = st->http;
+    if (http->client_loaded) {
+        return 0;
+    }
+    if (http_load(st) < 0) {
+        return -1;
+    }
+#define X(name, module, attr)                                                                      \
+    if (http->name == NULL && (http->name = uvolt_import(module, attr)) == NULL) {                 \
+        return -1;                                                                                 \
+    }
+    HTTP_CLIENT_IMPORTS(X)
+#undef X
+    http->client_loaded = 1;
     return 0;
 }
 
@@ -99,9 +124,11 @@ http_traverse(core_state *st, visitproc visit, void *arg)
     }
 #define X(name) Py_VISIT(http->name##_type);
     HTTP_TYPES(X)
+    HTTP_CLIENT_TYPES(X)
 #undef X
 #define X(name, module, attr) Py_VISIT(http->name);
     HTTP_IMPORTS(X)
+    HTTP_CLIENT_IMPORTS(X)
 #undef X
     return 0;
 }
@@ -114,15 +141,19 @@ http_free(core_state *st)
         return;
     }
     pool_close(&http->body_pool);
+    pool_close(&http->request_pool);
     st->native_type = NULL;
 #define X(name) Py_CLEAR(http->name##_type);
     HTTP_TYPES(X)
+    HTTP_CLIENT_TYPES(X)
 #undef X
 #define X(name) Py_CLEAR(http->n_##name);
     HTTP_NAMES(X)
+    HTTP_CLIENT_NAMES(X)
 #undef X
 #define X(name, module, attr) Py_CLEAR(http->name);
     HTTP_IMPORTS(X)
+    HTTP_CLIENT_IMPORTS(X)
 #undef X
     free(http);
     st->http = NULL;

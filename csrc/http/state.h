@@ -7,6 +7,26 @@
 
 #include "runtime/state.h"
 
+/* Of sessions, requests and responses, each as what follows; their imports are done by http_load_client(). */
+#define HTTP_CLIENT_TYPES(X) X(http_target) X(http_response) X(http_request) X(http_session)
+#define HTTP_CLIENT_NAMES(X)                                                                       \
+    X(_request) X(_target_of) X(_cookie_header) X(_store_cookies) X(_follow) X(_open)              \
+    X(_resolve_charset) X(create_task) X(raise_for_status) X(get_encoding) X(__aexit__)            \
+    X(with_fragment) X(raw_fragment) X(headers) X(data) X(json) X(timeout) X(allow_redirects)      \
+    X(GET) X(OPTIONS) X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE)
+#define HTTP_CLIENT_IMPORTS(X)                                                                     \
+    X(ClientResponse, "uvolt.http.response", "ClientResponse")                                     \
+    X(stock_request, "uvolt.http.client", "_stock_request")                                        \
+    X(auto_headers, "uvolt.http.client", "_auto_headers")                                          \
+    X(ServerDisconnectedError, "uvolt.http.exceptions", "ServerDisconnectedError")                 \
+    X(ClientOSError, "uvolt.http.exceptions", "ClientOSError")                                     \
+    X(HttpProcessingError, "uvolt.http.exceptions", "HttpProcessingError")                         \
+    X(CIMultiDict, "multidict", "CIMultiDict")                                                     \
+    X(CIMultiDictProxy, "multidict", "CIMultiDictProxy")                                           \
+    X(URL, "yarl", "URL")                                                                          \
+    X(json_loads, "json", "loads")                                                                 \
+    X(json_scan, "uvolt.http._support", "json_scan")
+
 /* Types: http_state member <name>_type, spec <name>_spec, in the order of their making. */
 #define HTTP_TYPES(X)                                                                              \
     X(http_route) X(http_pool) X(http_acquire) X(http_connection) X(http_exchange)                 \
@@ -26,15 +46,20 @@
 struct http_state {
 #define X(name) PyTypeObject *name##_type;
     HTTP_TYPES(X)
+    HTTP_CLIENT_TYPES(X)
 #undef X
 #define X(name) PyObject *n_##name;
     HTTP_NAMES(X)
+    HTTP_CLIENT_NAMES(X)
 #undef X
 #define X(name, module, attr) PyObject *name; /* strong; NULL before http_load() */
     HTTP_IMPORTS(X)
+    HTTP_CLIENT_IMPORTS(X)
 #undef X
     pool body_pool;
+    pool request_pool;
     char loaded;
+    char client_loaded;
 };
 
 typedef struct http_state http_state;
@@ -48,6 +73,7 @@ PyObject *http_error(core_state *st, const char *maker, const char *format, ...)
 void http_raise(core_state *st, const char *maker); /* ... and set. PYCALL */
 void http_raise_closing(core_state *st);            /* "Cannot write to closing transport" */
 
+int http_load_client(core_state *st);            /* the same, and what sessions need */
 int http_traverse(core_state *st, visitproc visit, void *arg);
 void http_free(core_state *st);
 

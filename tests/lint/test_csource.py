@@ -57,6 +57,8 @@ VISIT_ONLY = {
     ("route", "key"): "kept until dealloc, connections show it",
     ("coro", "loop"): "kept until it is freed, it has the state",
     ("body", "loop"): "kept until dealloc, it has the state",
+    ("response", "loop"): "kept until dealloc, it has the state",
+    ("request", "result"): "kept until dealloc, __aexit__() comes after the end",
     ("loop", "module"): "kept until dealloc, it owns the state",
 }
 CLEAR_ONLY = {

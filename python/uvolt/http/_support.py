@@ -7,6 +7,7 @@ for a request that goes well.
 from __future__ import annotations
 
 import asyncio
+import json
 import warnings
 from typing import Any
 
@@ -106,6 +107,12 @@ def read_timeout() -> SocketTimeoutError:
 def write_timeout() -> SocketTimeoutError:
     """`write` is over."""
     return SocketTimeoutError("Timeout on writing data to socket")
+
+
+# ---- bodies -------------------------------------------------------------------------------------
+
+# What json.loads() calls once it is past the white space.
+json_scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 # ---- messages -----------------------------------------------------------------------------------

@@ -1,0 +1,320 @@
+/* hop.c - from a route to the head of an answer.
+ * Owns: the slot or connection until the request is sent, then the exchange until the head is there.
+ * Threads: the loop's. PYCALL: steps and end. */
+#include "http/hop.h"
+
+#include "core/clock.h"
+
+static coro_outcome acquire(hop *x, CoroObject *c);
+
+static http_state *
+state_of(hop *x)
+{
+    return x->loop->st->http;
+}
+
+/* ---- errors -------------------------------------------------------------------------------- */
+
+/* Raises why there is no answer. */
+static coro_outcome
+raise_failure(hop *x)
+{
+    ResponseObject *r = x->response;
+    PyObject *exc = r->failure;
+    r->failure = NULL;
+    if (PyErr_GivenExceptionMatches(exc, state_of(x)->HttpProcessingError)) {
+        PyObject *error = http_error(x->loop->st, "response_error", "(OO)", (PyObject *)r, exc);
+        Py_DECREF(exc);
+        exc = error;
+    }
+    PyErr_SetRaisedException(exc);
+    return CORO_ERROR;
+}
+
+/* A connection that was kept may have been closed by the server just then: nothing was answered. */
+static int
+was_stale(hop *x, PyObject *exc)
+{
+    http_state *hs = state_of(x);
+    return x->may_retry && !x->fresh && x->response->reused && !x->response->answered
+           && !(x->conn != NULL && x->conn->answered)
+           && (PyErr_GivenExceptionMatches(exc, hs->ServerDisconnectedError)
+               || PyErr_GivenExceptionMatches(exc, hs->ClientOSError));
+}
+
+/* ---- a slot -------------------------------------------------------------------------------- */
+
+static void
+slot_expired(deadline *d)
+{
+    hop *x = (hop *)(void *)((char *)d - offsetof(hop, slot_by));
+    ResponseObject *r = x->response;
+    PyObject *url = target_url(x->loop->st, r->target);
+    if (url == NULL) {
+        PyErr_Clear();
+        url = Py_None;
+    }
+    Py_XSETREF(r->failure, http_error(x->loop->st, "pool_timeout", "(O)", url));
+    response_wake(r, &r->waiter);
+}
+
+static coro_outcome
+wait_for_slot(hop *x, CoroObject *c)
+{
+    double by = x->connect_by;
+    if (x->times.pool > 0) {
+        double pool_by = clock_now() + x->times.pool;
+        by = by == 0 || pool_by < by ? pool_by : by;
+    }
+    x->phase = HOP_QUEUED;
+    Py_XSETREF(x->response->waiter, Py_NewRef(x->waiter.future));
+    if ((by > 0 && deadline_set(x->loop, &x->slot_by, by) < 0) || coro_await(c, x->waiter.future) < 0) {
+        return CORO_ERROR;
+    }
+    return CORO_WAIT;
+}
+
+/* ---- a connection -------------------------------------------------------------------------- */
+
+static PyObject *
+time_or_none(double when)
+{
+    return when > 0 ? PyFloat_FromDouble(when) : Py_NewRef(Py_None);
+}
+
+/* connector._open(conn, route, timeout, connect_by, end_by) */
+static coro_outcome
+open_connection(hop *x, CoroObject *c)
+{
+    core_state *st = x->loop->st;
+    PyObject *connect_by = time_or_none(x->connect_by), *end_by = time_or_none(x->end_by), *opening = NULL;
+    x->phase = HOP_CONNECTING;
+    if (connect_by != NULL && end_by != NULL) {
+        PyObject *args[] = {x->session->connector, (PyObject *)x->conn, (PyObject *)x->route,
+                            x->timeout != NULL ? x->timeout : Py_None, connect_by, end_by};
+        opening = PyObject_VectorcallMethod(st->http->n__open, args, Py_ARRAY_LENGTH(args), NULL);
+    }
+    Py_XDECREF(connect_by);
+    Py_XDECREF(end_by);
+    int err = opening == NULL ? -1 : coro_await(c, opening);
+    Py_XDECREF(opening);
+    return err < 0 ? CORO_ERROR : CORO_WAIT;
+}
+
+/* ---- the request --------------------------------------------------------------------------- */
+
+static coro_outcome
+wait_for_head(hop *x, CoroObject *c)
+{
+    PyObject *future = loop_create_future((PyObject *)x->loop, NULL);
+    if (future == NULL) {
+        return CORO_ERROR;
+    }
+    Py_XSETREF(x->response->waiter, future);
+    return coro_await(c, future) < 0 ? CORO_ERROR : CORO_WAIT;
+}
+
+static int
+start_upload(hop *x)
+{
+    ResponseObject *r = x->response;
+    PyObject *coro = PyObject_CallOneArg(x->upload, (PyObject *)r);
+    PyObject *task = coro == NULL ? NULL : PyObject_CallMethodOneArg((PyObject *)x->loop, state_of(x)->n_create_task, coro);
+    Py_XDECREF(coro);
+    Py_XSETREF(r->upload, task);
+    r->uploading = 1;
+    return task == NULL ? -1 : 0;
+}
+
+static coro_outcome
+send_request(hop *x, CoroObject *c)
+{
+    ResponseObject *r = x->response;
+    conn_request request = {
+        .head = r->sent.data,
+        .head_len = r->sent.len,
+        .body = x->body,
+        .limits = &r->limits,
+        .read_timeout = x->times.sock_read,
+        .write_timeout = x->times.write,
+        .head_only = r->head_only,
+        .body_follows = x->upload != NULL,
+        .upgrade = x->upgrade,
+        .no_reuse = x->no_reuse,
+    };
+    r->reused = x->conn->exchanges > 0;
+    x->phase = HOP_HEAD;
+    if (conn_begin(x->conn, &r->user, &request) < 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        if (was_stale(x, exc)) {
+            Py_DECREF(exc);
+            response_restart(r);
+            x->fresh = 1;
+            return acquire(x, c);
+        }
+        PyErr_SetRaisedException(exc);
+        return CORO_ERROR;
+    }
+    if (UNLIKELY(x->upload != NULL) && start_upload(x) < 0) {
+        return CORO_ERROR;
+    }
+    return wait_for_head(x, c);
+}
+
+/* A slot: `conn`, which is stolen, may have to be connected first. */
+static coro_outcome
+use(hop *x, CoroObject *c, ConnectionObject *conn)
+{
+    Py_XSETREF(x->conn, conn);
+    if (conn->state == CONN_NEW) {
+        return open_connection(x, c);
+    }
+    return send_request(x, c);
+}
+
+static coro_outcome
+acquire(hop *x, CoroObject *c)
+{
+    ConnectionObject *conn;
+    for (;;) {
+        int got = pool_acquire(x->route, &x->waiter, &conn);
+        if (got < 0) {
+            return CORO_ERROR;
+        }
+        if (got == 0) {
+            return wait_for_slot(x, c);
+        }
+        if (LIKELY(!x->fresh || conn->state == CONN_NEW)) {
+            return use(x, c, conn);
+        }
+        conn_close(conn); /* what failed once is not tried again with another old one */
+        Py_DECREF(conn);
+    }
+}
+
+/* ---- after a wait -------------------------------------------------------------------------- */
+
+static coro_outcome
+slot_came(hop *x, CoroObject *c)
+{
+    deadline_clear(x->loop, &x->slot_by);
+    Py_CLEAR(x->response->waiter);
+    if (x->response->failure != NULL) {
+        return raise_failure(x);
+    }
+    ConnectionObject *conn = pool_taken(&x->waiter);
+    x->phase = HOP_START;
+    if (conn == NULL) {
+        return CORO_ERROR;
+    }
+    if (UNLIKELY(x->fresh && conn->state != CONN_NEW)) {
+        conn_close(conn);
+        Py_DECREF(conn);
+        return acquire(x, c);
+    }
+    return use(x, c, conn);
+}
+
+static coro_outcome
+connected(hop *x, CoroObject *c)
+{
+    if (x->response->failure != NULL) {
+        return raise_failure(x);
+    }
+    return send_request(x, c);
+}
+
+static coro_outcome
+answered(hop *x, CoroObject *c)
+{
+    ResponseObject *r = x->response;
+    if (LIKELY(r->started)) {
+        x->phase = HOP_OVER;
+        Py_CLEAR(x->conn);
+        return CORO_DONE;
+    }
+    if (r->failure == NULL) { /* woken by somebody else */
+        PyErr_SetString(PyExc_RuntimeError, "await wasn't used with future");
+        return CORO_ERROR;
+    }
+    if (was_stale(x, r->failure)) {
+        response_restart(r);
+        x->fresh = 1;
+        return acquire(x, c);
+    }
+    return raise_failure(x);
+}
+
+coro_outcome
+hop_step(hop *x, CoroObject *c, PyObject *value)
+{
+    if (UNLIKELY(value == NULL && x->phase != HOP_START)) {
+        return CORO_ERROR; /* cancelled, or not connected: hop_end() */
+    }
+    switch (x->phase) {
+    case HOP_START:
+        return acquire(x, c);
+    case HOP_QUEUED:
+        return slot_came(x, c);
+    case HOP_CONNECTING:
+        return connected(x, c);
+    default:
+        return answered(x, c);
+    }
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+void
+hop_init(hop *x)
+{
+    memset(x, 0, sizeof *x);
+    deadline_init(&x->slot_by, slot_expired);
+}
+
+/* What has not come to an answer is cut off. */
+static void
+give_up(hop *x)
+{
+    if (x->phase == HOP_QUEUED) {
+        deadline_clear(x->loop, &x->slot_by);
+        pool_cancel(&x->waiter);
+    }
+    else if (x->phase == HOP_CONNECTING) {
+        conn_close(x->conn);
+    }
+    if (x->response != NULL) {
+        response_release(x->response);
+    }
+    x->phase = HOP_OVER;
+}
+
+void
+hop_end(hop *x)
+{
+    if (UNLIKELY(x->phase != HOP_OVER)) {
+        PyObject *exc = PyErr_GetRaisedException();
+        give_up(x);
+        PyErr_SetRaisedException(exc);
+    }
+    Py_CLEAR(x->session);
+    Py_CLEAR(x->response);
+    Py_CLEAR(x->route);
+    Py_CLEAR(x->conn);
+    Py_CLEAR(x->body);
+    Py_CLEAR(x->upload);
+    Py_CLEAR(x->timeout);
+}
+
+int
+hop_traverse(hop *x, visitproc visit, void *arg)
+{
+    Py_VISIT(x->session);
+    Py_VISIT(x->response);
+    Py_VISIT(x->route);
+    Py_VISIT(x->conn);
+    Py_VISIT(x->body);
+    Py_VISIT(x->upload);
+    Py_VISIT(x->timeout);
+    return 0;
+}
