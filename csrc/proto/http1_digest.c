@@ -83,6 +83,14 @@ transfer_encoding(http1_head *h, digest *d, const char *base, const http1_field 
         return "Transfer-Encoding can't be present with Content-Length";
     }
     for (; list_next(&p, end, &item, &n); codings++) {
+        size_t clean = 0;
+        while (clean < n && char_is(item[clean], CHAR_VALUE)) {
+            clean++;
+        }
+        if (clean < n) { /* lenient or not: not here */
+            d->at = (size_t)(item - base) + clean;
+            return "Invalid `Transfer-Encoding` header value";
+        }
         if (n == 7 && char_equal(item, "chunked", 7)) {
             if (h->chunked) {
                 d->at = (size_t)(item - base);

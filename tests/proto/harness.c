@@ -210,7 +210,7 @@ feed_body(run *r, const char *base, size_t len)
             if (rc == HTTP1_DONE) {
                 say_body(r, "done");
                 r->in_body = 0;
-                r->over = r->head.status == 101 || !r->head.keep_alive;
+                r->over = r->head.status == 101 || (r->head.status >= 200 && !r->head.keep_alive);
                 http1_head_reset(&r->head);
             }
             return at;
