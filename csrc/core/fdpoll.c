@@ -20,6 +20,7 @@
 #define EVENTS_PER_POLL 256
 #define FUTILE_TRIES 8 /* reads in a row that found nothing, before some are not tried */
 #define LAST_SKIP 24   /* ... 16 of them, then one is */
+#define RETURNS_SEEN 4 /* times that a reader was added again, before removing it is put off */
 #define STALE_POLLS 2 /* polls in a row with an event of a closed descriptor before the set is made anew */
 
 static inline PyObject **
@@ -341,6 +342,40 @@ has_c_watcher(LoopObject *loop, int fd)
     return 0;
 }
 
+void
+fdpoll_settle(LoopObject *loop)
+{
+    int fd = loop->left_fd, untold = loop->left_untold;
+    loop->left_fd = -1;
+    loop->left_untold = 0;
+    if (untold && loop->fds[fd].reader == NULL && loop->fds[fd].callback == NULL) {
+        loop->fds[fd].returns = 0;
+        clear_mask(loop, fd, EPOLLIN);
+    }
+}
+
+/* Programs that watch for one event at a time remove a reader only to add it again. Where that was seen, epoll is not
+ * told before the next poll: one call then, to see whether the number is still the same descriptor's, and not two. */
+static void
+leave_reader(LoopObject *loop, int fd)
+{
+    fdpoll_settle(loop);
+    loop->left_fd = fd;
+    loop->left_untold = loop->fds[fd].returns >= RETURNS_SEEN;
+    if (!loop->left_untold) {
+        clear_mask(loop, fd, EPOLLIN);
+    }
+}
+
+static inline void
+note_return(LoopObject *loop, int fd)
+{
+    fd_entry *entry = &loop->fds[fd];
+    entry->returns += entry->returns < RETURNS_SEEN;
+    loop->left_fd = -1;
+    loop->left_untold = 0;
+}
+
 int
 fdpoll_set(LoopObject *loop, int fd, int write, PyObject *watcher)
 {
@@ -352,6 +387,9 @@ fdpoll_set(LoopObject *loop, int fd, int write, PyObject *watcher)
     if (err < 0 || (err = add_mask(loop, fd, bit_of(write))) < 0) {
         uvolt_raise_uv(err);
         return -1;
+    }
+    if (fd == loop->left_fd && !write) {
+        note_return(loop, fd);
     }
     PyObject *old = *slot_of(loop, fd, write);
     *slot_of(loop, fd, write) = Py_NewRef(watcher);
@@ -370,7 +408,12 @@ fdpoll_unset(LoopObject *loop, int fd, int write)
         return 0;
     }
     *slot_of(loop, fd, write) = NULL;
-    clear_mask(loop, fd, bit_of(write));
+    if (write) {
+        clear_mask(loop, fd, EPOLLOUT);
+    }
+    else {
+        leave_reader(loop, fd);
+    }
     let_go(loop, old, 0);
     return 1;
 }
@@ -538,6 +581,8 @@ fdpoll_after_fork(LoopObject *loop)
 void
 fdpoll_close(LoopObject *loop)
 {
+    loop->left_fd = -1;
+    loop->left_untold = 0;
     for (size_t fd = 0; fd < loop->nfds; fd++) {
         fd_entry *entry = &loop->fds[fd];
         PyObject *held[] = {entry->reader, entry->writer, entry->keeper, entry->sock};

@@ -47,7 +47,7 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
     }
     self->st = st;
     self->module = Py_NewRef(st->module);
-    self->epfd = self->wake_fd = -1;
+    self->epfd = self->wake_fd = self->left_fd = -1;
     self->slow_callback_duration = 0.1;
     self->clock_resolution = 1e-9;
     list_init(&self->owned);

@@ -46,6 +46,7 @@ typedef struct fd_entry {
     char is_stream;       /* `sock` is a stream: a short read has emptied it */
     char drained;         /* ... which it was by the last read, after an event: epoll tells of more */
     uint8_t futile;       /* reads in a row that had to wait */
+    uint8_t returns;      /* readers added again before the next poll, up to some */
 } fd_entry;
 
 /* Anything with uv handles that must be closed with the loop. The loop owns it while it is linked. */
@@ -88,6 +89,8 @@ struct LoopObject {
     PyObject **claims;      /* by fd; borrowed: the transport that uses it, kept by its uv handle */
     size_t nclaims;
     uint32_t generation;    /* of the registration made last */
+    int left_fd;            /* the reader that was removed last since the poll, or -1 */
+    char left_untold;       /* epoll has not been told of that */
     unsigned stale_polls;   /* in a row, that gave an event of a descriptor we do not know */
     char stale_event;       /* this one did */
     pid_t pid;              /* of the process whose epoll sets these are */
@@ -231,6 +234,8 @@ void fdpoll_unwatch(LoopObject *loop, int fd, void *arg); /* no effect if others
  * -1 with an exception. */
 int fdpoll_set(LoopObject *loop, int fd, int write, PyObject *watcher);
 int fdpoll_unset(LoopObject *loop, int fd, int write); /* 1 if there was a watcher */
+
+void fdpoll_settle(LoopObject *loop); /* before a poll: tell epoll of all */
 
 /* A SockOp waits until `sock`, whose descriptor is fd, can be read: costs no system call if it is not the first
  * time. fdpoll_forget() ends its wait, if it still is the one that waits. */

@@ -227,6 +227,9 @@ check_touched(LoopObject *loop)
 static void
 run_uv(LoopObject *loop, int block)
 {
+    if (UNLIKELY(loop->left_fd >= 0)) {
+        fdpoll_settle(loop);
+    }
     loop->since_poll = 0;
     loop->polled = 0;
     loop->polls++;

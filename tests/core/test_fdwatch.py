@@ -507,3 +507,153 @@ def test_eventfd_and_timerfd_like(loop):
     loop.remove_reader(r)
     os.close(r)
     os.close(w)
+
+
+# -- readers that are removed and added again -------------------------------------------------
+
+
+def churn(loop, sock, last, turns=10):
+    """A reader of a readable socket is removed and added again, by its own callback; in the end it
+    is removed, and last() runs in the same turn."""
+    left = turns
+
+    def ready():
+        nonlocal left
+        assert loop.remove_reader(sock) is True
+        assert loop.remove_reader(sock) is False
+        left -= 1
+        if left:
+            loop.add_reader(sock, ready)
+        else:
+            last()
+            loop.stop()
+
+    loop.add_reader(sock, ready)
+    loop.run_forever()
+
+
+def idle(loop):
+    """The share of a processor that the loop takes with nothing to do."""
+    before, seconds = sum(os.times()[:2]), 0.1
+    loop.run_until_complete(asyncio.sleep(seconds))
+    return (sum(os.times()[:2]) - before) / seconds
+
+
+def test_removed_after_many_times(loop, pair):
+    a, b = pair
+    b.send(b"x")
+    for _ in range(3):
+        churn(loop, a, lambda: None)
+        assert idle(loop) < 0.5
+        assert loop.remove_reader(a) is False
+    seen = []
+    loop.add_reader(a, lambda: seen.append(a.recv(1)))
+    turn(loop)
+    assert seen == [b"x"]
+    assert loop.remove_reader(a) is True
+
+
+def test_two_that_take_turns(loop, pair):
+    (a, b), (c, d) = pair, socket.socketpair()
+    counts = [0, 0]
+
+    def ready(sock, n):
+        loop.remove_reader(sock)
+        counts[n] += 1
+        if counts[n] < 20:
+            loop.add_reader(sock, ready, sock, n)
+
+    for n, (sock, other) in enumerate(((a, b), (c, d))):
+        other.send(b"x")
+        loop.add_reader(sock, ready, sock, n)
+    loop.run_until_complete(support.until(lambda: counts == [20, 20]))
+    assert idle(loop) < 0.5
+    assert loop.remove_reader(a) is False
+    assert loop.remove_reader(c) is False
+    c.close()
+    d.close()
+
+
+def test_writer_beside_it(loop, pair):
+    a, b = pair
+    b.send(b"x")
+    writes = []
+    churn(loop, a, lambda: loop.add_writer(a, lambda: (writes.append(1), loop.remove_writer(a))))
+    turn(loop)
+    assert writes == [1]
+    loop.add_writer(a, writes.append, 2)
+    churn(loop, a, lambda: None)
+    turn(loop)
+    assert writes[-1] == 2
+    assert loop.remove_writer(a) is True
+    assert idle(loop) < 0.5
+
+
+@pytest.mark.parametrize("duplicate", [False, True])
+@pytest.mark.parametrize("watch", [False, True])
+def test_number_used_again_after_many_times(loop, duplicate, watch):
+    """The descriptor is closed in the turn in which its reader was removed."""
+    a, b = socket.socketpair()
+    b.send(b"x")
+    number = a.fileno()
+    opened = [b]
+    seen = []
+
+    def last():
+        if duplicate:
+            opened.append(a.dup())
+        a.close()
+        c, d = socket.socketpair()
+        opened.extend((c, d))
+        mine, other = (c, d) if c.fileno() == number else (d, c)
+        assert mine.fileno() == number
+        if watch:
+            loop.add_reader(mine, lambda: seen.append(mine.recv(10)))
+        other.send(b"y")
+
+    churn(loop, a, last)
+    assert idle(loop) < 0.5
+    assert seen == ([b"y"] if watch else [])
+    assert loop.remove_reader(number) is watch
+    for sock in opened:
+        sock.close()
+
+
+def test_others_take_it_over_after_many_times(loop, pair):
+    a, b = pair
+    b.send(b"x")
+    tasks = []
+    churn(loop, a, lambda: tasks.append(loop.create_task(loop.sock_recv(a, 10))))
+    assert loop.run_until_complete(tasks[0]) == b"x"
+
+    b.send(b"y")
+    protocols = []
+
+    async def connect():
+        _, protocol = await loop.create_connection(support.Recorder, sock=a)
+        protocols.append(protocol)
+        await protocol.received(1)
+
+    churn(loop, a, lambda: tasks.append(loop.create_task(connect())))
+    loop.run_until_complete(tasks[1])
+    assert bytes(protocols[0].data) == b"y"
+    assert idle(loop) < 0.5
+    protocols[0].transport.abort()
+    loop.run_until_complete(protocols[0].gone())
+
+
+def test_loop_that_stops_in_between(loop_factory, pair):
+    """The removal is not forgotten, nor in the way of another loop."""
+    a, b = pair
+    b.send(b"x")
+    first, second = loop_factory(), loop_factory()
+    churn(first, a, lambda: None)
+    seen = []
+    second.add_reader(a, lambda: (seen.append(a.recv(1)), second.stop()))
+    second.run_forever()
+    assert seen == [b"x"]
+    b.send(b"y")
+    assert idle(first) < 0.5
+    churn(first, a, lambda: None)
+    first.close()
+    second.close()
