@@ -1,0 +1,172 @@
+"""uvolt.http: an HTTP client with aiohttp's interface, its engine in C.
+
+    from uvolt import http
+
+    async with http.ClientSession() as session:
+        async with session.get("https://example.com/") as response:
+            print(response.status, await response.text())
+
+Names, arguments and exceptions are aiohttp's: see https://docs.aiohttp.org/en/stable/client.html.
+It works on uvolt's event loop only.
+"""
+
+from __future__ import annotations
+
+from . import hdrs
+from .abc import AbstractCookieJar, AbstractResolver
+from .client import ClientSession, request
+from .connector import (
+    AddrInfoType,
+    BaseConnector,
+    SocketFactoryType,
+    TCPConnector,
+    UnixConnector,
+)
+from .cookiejar import CookieJar, DummyCookieJar
+from .disposition import (
+    BadContentDispositionHeader,
+    BadContentDispositionParam,
+    content_disposition_filename,
+    parse_content_disposition,
+)
+from .exceptions import (
+    ClientConnectionError,
+    ClientConnectionResetError,
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+    ClientError,
+    ClientHttpProxyError,
+    ClientOSError,
+    ClientPayloadError,
+    ClientProxyConnectionError,
+    ClientResponseError,
+    ClientSSLError,
+    ConnectionTimeoutError,
+    ContentTypeError,
+    InvalidURL,
+    InvalidUrlClientError,
+    InvalidUrlRedirectClientError,
+    NonHttpUrlClientError,
+    NonHttpUrlRedirectClientError,
+    RedirectClientError,
+    ServerConnectionError,
+    ServerDisconnectedError,
+    ServerFingerprintMismatch,
+    ServerTimeoutError,
+    SocketTimeoutError,
+    TooManyRedirects,
+    UnixClientConnectorError,
+    UploadAbortedError,
+    WSMessageTypeError,
+    WSServerHandshakeError,
+)
+from .formdata import FormData
+from .helpers import BasicAuth, encode_basic_auth
+from .payload import (
+    PAYLOAD_REGISTRY,
+    AsyncIterablePayload,
+    BufferedReaderPayload,
+    BytesIOPayload,
+    BytesPayload,
+    IOBasePayload,
+    JsonPayload,
+    Payload,
+    StringIOPayload,
+    StringPayload,
+    TextIOPayload,
+    get_payload,
+    payload_type,
+)
+from .reqrep import (
+    ConnectionKey,
+    Fingerprint,
+    HttpVersion,
+    HttpVersion10,
+    HttpVersion11,
+    RequestInfo,
+)
+from .resolver import DefaultResolver, ThreadedResolver
+from .response import ClientResponse, ContentDisposition
+from .streams import EMPTY_PAYLOAD, StreamReader
+from .timeouts import ClientTimeout
+
+__all__ = (
+    "EMPTY_PAYLOAD",
+    "PAYLOAD_REGISTRY",
+    "AbstractCookieJar",
+    "AbstractResolver",
+    "AddrInfoType",
+    "AsyncIterablePayload",
+    "BadContentDispositionHeader",
+    "BadContentDispositionParam",
+    "BaseConnector",
+    "BasicAuth",
+    "BufferedReaderPayload",
+    "BytesIOPayload",
+    "BytesPayload",
+    "ClientConnectionError",
+    "ClientConnectionResetError",
+    "ClientConnectorCertificateError",
+    "ClientConnectorDNSError",
+    "ClientConnectorError",
+    "ClientConnectorSSLError",
+    "ClientError",
+    "ClientHttpProxyError",
+    "ClientOSError",
+    "ClientPayloadError",
+    "ClientProxyConnectionError",
+    "ClientResponse",
+    "ClientResponseError",
+    "ClientSSLError",
+    "ClientSession",
+    "ClientTimeout",
+    "ConnectionKey",
+    "ConnectionTimeoutError",
+    "ContentDisposition",
+    "ContentTypeError",
+    "CookieJar",
+    "DefaultResolver",
+    "DummyCookieJar",
+    "Fingerprint",
+    "FormData",
+    "HttpVersion",
+    "HttpVersion10",
+    "HttpVersion11",
+    "IOBasePayload",
+    "InvalidURL",
+    "InvalidUrlClientError",
+    "InvalidUrlRedirectClientError",
+    "JsonPayload",
+    "NonHttpUrlClientError",
+    "NonHttpUrlRedirectClientError",
+    "Payload",
+    "RedirectClientError",
+    "RequestInfo",
+    "ServerConnectionError",
+    "ServerDisconnectedError",
+    "ServerFingerprintMismatch",
+    "ServerTimeoutError",
+    "SocketFactoryType",
+    "SocketTimeoutError",
+    "StreamReader",
+    "StringIOPayload",
+    "StringPayload",
+    "TCPConnector",
+    "TextIOPayload",
+    "ThreadedResolver",
+    "TooManyRedirects",
+    "UnixClientConnectorError",
+    "UnixConnector",
+    "UploadAbortedError",
+    "WSMessageTypeError",
+    "WSServerHandshakeError",
+    "content_disposition_filename",
+    "encode_basic_auth",
+    "get_payload",
+    "hdrs",
+    "parse_content_disposition",
+    "payload_type",
+    "request",
+)

@@ -1,0 +1,898 @@
+"""ClientSession: what is asked for, redirects, cookies, credentials. A plain request never comes
+here: it is C from beginning to end (_core.ClientSession); what is not plain goes by _request(),
+which makes each hop by C's _exchange().
+
+Source: https://docs.aiohttp.org/en/stable/client_reference.html#client-session
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json as json_module
+import re
+import ssl as ssl_module
+import sys
+import traceback
+import warnings
+from collections.abc import Coroutine, Iterable, Sequence
+from http.cookies import SimpleCookie
+from types import EllipsisType, TracebackType
+from typing import Any, Final
+
+from multidict import CIMultiDict, istr
+from yarl import URL, Query
+
+from .. import _core
+from . import _support
+from .abc import AbstractCookieJar
+from .connector import BaseConnector, TCPConnector
+from .cookiejar import CookieJar, DummyCookieJar, RequestCookies
+from .exceptions import (
+    ClientError,
+    ClientOSError,
+    ClientPayloadError,
+    InvalidUrlClientError,
+    InvalidUrlRedirectClientError,
+    NonHttpUrlClientError,
+    NonHttpUrlRedirectClientError,
+    TooManyRedirects,
+)
+from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
+from .payload import JsonBytesPayload, JsonPayload
+from .reqrep import ConnectionKey, Fingerprint, HttpVersion, HttpVersion11, merge_ssl_params
+from .request import AUTO_HEADERS, IDEMPOTENT, Request, check_method, merge_headers, parse_version
+from .response import ClientResponse
+from .timeouts import DEFAULT_TIMEOUT, ClientTimeout
+from .typedefs import (
+    CharsetResolver,
+    JSONBytesEncoder,
+    JSONEncoder,
+    LooseCookies,
+    LooseHeaders,
+    RaiseForStatus,
+    StrOrURL,
+)
+
+__all__ = ("ClientSession", "request")
+
+SSL_SCHEMES: Final = frozenset({"https", "wss"})
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+CREDENTIALS: Final = ("Authorization", "Cookie", "Proxy-Authorization")
+
+SSLArgument = ssl_module.SSLContext | bool | Fingerprint
+
+
+class ClientSession(_core.ClientSession):
+    """Makes requests; keeps connections, cookies and what all requests have in common.
+
+    base_url: of relative URLs; its path ends in "/". connector: where connections come from, closed
+    with the session unless connector_owner is false. cookies, headers, auth, timeout,
+    raise_for_status (True, or an async function of the response), auto_decompress: of every request
+    that says nothing else. cookie_jar: keeps the cookies. json_serialize (to str) and
+    json_serialize_bytes: of json=. read_bufsize: bytes of a body that are read ahead.
+    max_line_size, max_field_size (bytes), max_headers: of a response's head.
+    fallback_charset_resolver: of text() where the response does not say. requote_redirect_url:
+    whether the URLs of redirects are requoted. trust_env: credentials of ~/.netrc.
+
+    Raises RuntimeError outside a uvolt loop, ValueError for a base_url that does not end in "/".
+    Proxies, middlewares and traces are not supported yet: NotImplementedError.
+    """
+
+    _connector: BaseConnector | None
+    _base_url: URL | None
+    _cookie_jar: AbstractCookieJar
+    _timeout: ClientTimeout
+    _skip_auto_headers: frozenset[istr]
+    _json_serialize: JSONEncoder
+    _raise_for_status: RaiseForStatus
+    _source_traceback: traceback.StackSummary | None = None
+
+    def __init__(
+        self,
+        base_url: StrOrURL | None = None,
+        *,
+        connector: BaseConnector | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        cookies: LooseCookies | None = None,
+        headers: LooseHeaders | None = None,
+        proxy: StrOrURL | None = None,
+        proxy_auth: BasicAuth | None = None,
+        skip_auto_headers: Iterable[str] | None = None,
+        auth: BasicAuth | None = None,
+        json_serialize: JSONEncoder = json_module.dumps,
+        json_serialize_bytes: JSONBytesEncoder | None = None,
+        request_class: Any = None,
+        response_class: type[ClientResponse] = ClientResponse,
+        ws_response_class: Any = None,
+        version: HttpVersion | str = HttpVersion11,
+        cookie_jar: AbstractCookieJar | None = None,
+        connector_owner: bool = True,
+        raise_for_status: RaiseForStatus = False,
+        read_timeout: float | None | _Sentinel = sentinel,
+        conn_timeout: float | None = None,
+        timeout: ClientTimeout | None | _Sentinel = sentinel,
+        auto_decompress: bool = True,
+        trust_env: bool = False,
+        requote_redirect_url: bool = True,
+        trace_configs: Sequence[Any] | None = None,
+        read_bufsize: int = 2**18,
+        max_line_size: int = 8190,
+        max_field_size: int = 8190,
+        max_headers: int = 128,
+        fallback_charset_resolver: CharsetResolver | None = None,
+        middlewares: Sequence[Any] = (),
+        ssl_shutdown_timeout: float | None | _Sentinel = sentinel,
+    ) -> None:
+        self._connector = None  # for __del__, whatever fails
+        self._cookies_kept: Any = None
+        not_yet(
+            proxy=proxy,
+            proxy_auth=proxy_auth,
+            request_class=request_class,
+            trace_configs=trace_configs,
+            middlewares=middlewares,
+        )
+        if loop is None:
+            loop = asyncio.get_running_loop() if connector is None else connector._loop
+        self._loop: Any = loop
+        if not isinstance(loop, _core.Loop):
+            raise _support.wrong_loop()
+        self._base_url = None if base_url is None else URL(base_url)
+        self._base_origin = None if self._base_url is None else self._base_url.origin()
+        if self._base_url is not None and not self._base_url.path.endswith("/"):
+            raise ValueError("base_url must have a trailing '/'")
+        self._timeout = session_timeout(timeout, read_timeout, conn_timeout)
+        if ssl_shutdown_timeout is not sentinel:
+            warnings.warn(
+                "The ssl_shutdown_timeout parameter is deprecated and has no effect",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        if connector is None:
+            connector = TCPConnector(loop=self._loop)
+        if connector._loop is not loop:
+            raise RuntimeError("Session and connector has to use same event loop")
+        if loop.get_debug():
+            self._source_traceback = traceback.extract_stack(sys._getframe(1))
+
+        self._cookie_jar = CookieJar(loop=loop) if cookie_jar is None else cookie_jar
+        if cookies:
+            self._cookie_jar.update_cookies(cookies)
+        self._cookies_kept = kept_cookies(self._cookie_jar)
+        self._connector_owner = connector_owner
+        self._default_auth = auth
+        self._version = parse_version(version)
+        self._json_serialize = json_serialize
+        self._json_serialize_bytes = json_serialize_bytes
+        self._raise_for_status = raise_for_status
+        self._auto_decompress = auto_decompress
+        self._trust_env = trust_env
+        self._requote_redirect_url = requote_redirect_url
+        self._read_bufsize = read_bufsize
+        self._max_line_size = max_line_size
+        self._max_field_size = max_field_size
+        self._max_headers = max_headers
+        self._resolve_charset = fallback_charset_resolver
+        self._default_headers: CIMultiDict[str] = CIMultiDict(headers or ())
+        self._skip_auto_headers = frozenset(istr(name) for name in skip_auto_headers or ())
+        self._response_class = response_class
+        self._trace_configs = list(trace_configs or ())
+        self._plain = (
+            not trust_env
+            and auth is None
+            and json_serialize_bytes is None
+            and not self._skip_auto_headers
+            and self._version == HttpVersion11
+            and not connector.force_close
+            and response_class.__init__ is ClientResponse.__init__
+        )
+        self._connector = connector
+
+    # ---- a request
+
+    def _build_url(self, str_or_url: StrOrURL) -> URL:
+        """The URL, joined to base_url if it is relative. ValueError for what is none."""
+        url = URL(str_or_url)
+        if self._base_url is not None and not url.absolute:
+            return self._base_url.join(url)
+        return url
+
+    async def _request(
+        self,
+        method: str,
+        str_or_url: StrOrURL,
+        *,
+        params: Query = None,
+        data: Any = None,
+        json: Any = None,
+        cookies: LooseCookies | None = None,
+        headers: LooseHeaders | None = None,
+        skip_auto_headers: Iterable[str] | None = None,
+        auth: BasicAuth | None = None,
+        allow_redirects: bool = True,
+        max_redirects: int = 10,
+        compress: str | bool | None = None,
+        chunked: bool | None = None,
+        expect100: bool = False,
+        raise_for_status: RaiseForStatus | None = None,
+        read_until_eof: bool = True,
+        proxy: StrOrURL | None = None,
+        proxy_auth: BasicAuth | None = None,
+        timeout: ClientTimeout | float | None | _Sentinel = sentinel,
+        verify_ssl: bool | None = None,
+        fingerprint: bytes | None = None,
+        ssl_context: ssl_module.SSLContext | None = None,
+        ssl: SSLArgument | None = True,
+        server_hostname: str | None = None,
+        proxy_headers: LooseHeaders | None = None,
+        trace_request_ctx: object = None,
+        read_bufsize: int | None = None,
+        auto_decompress: bool | None = None,
+        max_line_size: int | None = None,
+        max_field_size: int | None = None,
+        max_headers: int | None = None,
+        middlewares: Sequence[Any] | None = None,
+        upload_tracker: Any = None,
+    ) -> ClientResponse:
+        """The response to a request, after its redirects.
+
+        Raises what uvolt.http.exceptions has; RuntimeError if the session is closed, ValueError and
+        TypeError for what cannot be sent, asyncio.TimeoutError when the total timeout is over.
+        """
+        if self.closed:
+            raise _support.session_closed()
+        not_yet(
+            proxy=proxy,
+            proxy_auth=proxy_auth,
+            proxy_headers=proxy_headers,
+            middlewares=middlewares,
+            upload_tracker=upload_tracker,
+            read_until_eof=not read_until_eof,
+        )
+        if data is not None and json is not None:
+            raise ValueError("data and json parameters can not be used at the same time")
+        if json is not None:
+            if self._json_serialize_bytes is not None:
+                data = JsonBytesPayload(json, dumps=self._json_serialize_bytes)
+            else:
+                data = JsonPayload(json, dumps=self._json_serialize)
+        try:
+            url = self._build_url(str_or_url)
+        except ValueError as exc:
+            raise InvalidUrlClientError(str_or_url) from exc
+        call = Call(
+            method=check_method(method),
+            url=url,
+            params=params or {},
+            data=data,
+            headers=merge_headers(self._default_headers, headers),
+            cookies=cookies,
+            auth=auth,
+            ssl=merge_ssl_params(ssl, verify_ssl, ssl_context, fingerprint),
+            server_hostname=server_hostname,
+            skip_auto_headers=self._skip_auto_headers.union(skip_auto_headers or ()),
+            compress=compress,
+            chunked=chunked,
+            expect100=expect100,
+            allow_redirects=allow_redirects,
+            max_redirects=max_redirects,
+            raise_for_status=(
+                self._raise_for_status if raise_for_status is None else raise_for_status
+            ),
+            timeout=self._timeout if timeout is sentinel else request_timeout(timeout),
+            auto_decompress=(self._auto_decompress if auto_decompress is None else auto_decompress),
+            read_bufsize=self._read_bufsize if read_bufsize is None else read_bufsize,
+            limits=(
+                self._max_line_size if max_line_size is None else max_line_size,
+                self._max_field_size if max_field_size is None else max_field_size,
+                self._max_headers if max_headers is None else max_headers,
+            ),
+        )
+        if call.timeout.total:
+            call.end_by = self._loop.time() + call.timeout.total
+        return await self._run(call, None)
+
+    async def _run(self, call: Call, response: ClientResponse | None) -> ClientResponse:
+        """Hop by hop to the last response. `response`: the first hop's, if there was one."""
+        assert self._connector is not None
+        if call.url.scheme not in self._connector.allowed_protocol_schema_set:
+            raise NonHttpUrlClientError(call.url)
+        try:
+            while True:
+                if response is None:
+                    response = await self._hop(call)
+                if not call.allow_redirects or response.status not in REDIRECTS:
+                    break
+                location = response.headers.get("Location") or response.headers.get("URI")
+                if location is None:
+                    break
+                await call.redirect(response, location, requote=self._requote_redirect_url)
+                response = None
+            response._history = tuple(call.history)
+            await call.close()
+            await check_status(response, call.raise_for_status)
+            return response
+        except BaseException:
+            if response is not None:
+                response.close()
+            await call.close()
+            raise
+
+    async def _hop(self, call: Call) -> ClientResponse:
+        """One exchange. Cookies that come with the answer are stored."""
+        connector = self._connector
+        if connector is None or connector._pool is None:
+            raise _support.session_closed()
+        await self._set_credentials(call)
+        request = Request(
+            call.method,
+            call.url.extend_query(call.params) if call.params else call.url,
+            headers=call.headers,
+            skip_auto_headers=call.skip_auto_headers,
+            data=call.data,
+            cookies=self._cookies_for(call),
+            auth=call.auth,
+            version=self._version,
+            compress=call.compress,
+            chunked=call.chunked,
+            expect100=call.expect100,
+            force_close=connector.force_close,
+        )
+        if request.payload is not None:
+            call.data = request.payload  # made once: it may be half read
+        head, body = request.head(), request.body()
+        upload: Upload | None = None
+        if body is None:
+            call.upload = upload = Upload(request)
+        try:
+            response: ClientResponse = await self._exchange(
+                request.method,
+                request.real_url,
+                connector._pool.route(connection_key(request.url, call)),
+                head,
+                body or None,
+                upload=upload,
+                timeout=call.timeout,
+                end_by=call.end_by,
+                retry=self._retry_connection and upload is None and call.method in IDEMPOTENT,
+                no_reuse=request.no_reuse,
+                auto_decompress=call.auto_decompress,
+                read_bufsize=call.read_bufsize,
+                limits=call.limits,
+            )
+        except OSError as exc:
+            is_timeout = isinstance(exc, asyncio.TimeoutError) and exc.errno is None
+            if isinstance(exc, ClientError) or is_timeout:
+                raise
+            raise ClientOSError(*exc.args) from exc
+        self._store_cookies(response)
+        return response
+
+    async def _set_credentials(self, call: Call) -> None:
+        """Those of the call, of its URL, of the session, of ~/.netrc: the first that there are."""
+        call.url, from_url = strip_auth_from_url(call.url)
+        if not is_host(call.url.raw_host):
+            kind = InvalidUrlRedirectClientError if call.history else InvalidUrlClientError
+            raise kind(call.url)
+        if not call.history and call.auth and from_url:
+            raise ValueError("Cannot combine AUTH argument with credentials encoded in URL")
+        if call.auth is None or (call.history and from_url is not None):
+            call.auth = from_url
+        # What was dropped on the way to another origin does not come back.
+        if call.auth is None and not call.left_origin:
+            if self._base_origin is None or self._base_origin == call.url.origin():
+                call.auth = self._default_auth
+        if self._trust_env:
+            from .env import environment_for
+
+            found = await environment_for(self._loop, call.url)
+            if call.auth is None and not call.left_origin:
+                call.auth = found
+        if call.auth is not None and "Authorization" in call.headers:
+            raise ValueError(
+                "Cannot combine AUTHORIZATION header with AUTH argument or credentials "
+                "encoded in URL"
+            )
+
+    # ---- cookies
+
+    def _cookies_for(self, call: Call) -> LooseCookies:
+        cookies = self._cookie_jar.filter_cookies(call.url)
+        if call.cookies is not None:
+            jar = self._cookie_jar
+            own = RequestCookies(
+                unsafe=jar.unsafe,
+                quote_cookie=jar.quote_cookie,
+                treat_as_secure_origin=jar.treat_as_secure_origin,
+            )
+            own.update_cookies(call.cookies)
+            merged: SimpleCookie = SimpleCookie()
+            for name, morsel in cookies.items():
+                dict.__setitem__(merged, name, morsel)
+            for name, morsel in own.filter_cookies(call.url).items():
+                dict.__setitem__(merged, name, morsel)
+            return merged
+        return cookies
+
+    def _store_cookies(self, response: ClientResponse) -> None:
+        """Called for every response; from C only if it has a Set-Cookie."""
+        if response.has_set_cookie:
+            headers = response.headers.getall("Set-Cookie", ())
+            if headers:
+                self._cookie_jar.update_cookies_from_headers(headers, response.url)
+
+    def _cookie_header(self, url: URL) -> str | None:
+        """The Cookie field of a plain request. Called by C while there are any cookies."""
+        cookies = self._cookie_jar.filter_cookies(url)
+        return cookies.output(header="", sep=";").strip() if cookies else None
+
+    # ---- for C
+
+    def _target_of(self, str_or_url: StrOrURL) -> tuple[Any, str, str, URL] | None:
+        """(route, value of Host, target, URL) of a URL that C has not seen yet; None: it is for
+        _request() to deal with."""
+        connector = self._connector
+        try:
+            url = self._build_url(str_or_url)
+            host_is_good = is_host(url.raw_host)
+            if url.scheme not in ("http", "https") or not host_is_good or connector is None:
+                return None
+        except ValueError:
+            return None
+        host = url.host_port_subcomponent
+        target = url.raw_path_qs
+        is_odd = any(c <= " " or c == "\x7f" for c in target)
+        if url.raw_user is not None or url.raw_password is not None or host is None or is_odd:
+            return None
+        assert connector._pool is not None
+        key = ConnectionKey(url.raw_host or "", url.port, url.scheme == "https", True)
+        return connector._pool.route(key), host, target, url
+
+    async def _follow(
+        self,
+        response: ClientResponse,
+        method: str,
+        str_or_url: StrOrURL,
+        kwargs: dict[str, Any],
+        end_by: float | None,
+    ) -> ClientResponse:
+        """The last response behind one that redirects, which a plain request of C has got."""
+        data, timeout = kwargs.get("data"), kwargs.get("timeout", sentinel)
+        if kwargs.get("json") is not None:
+            data = JsonPayload(kwargs["json"], dumps=self._json_serialize)
+        raise_for_status = kwargs.get("raise_for_status")
+        call = Call(
+            method=method,
+            url=self._build_url(str_or_url),
+            params={},
+            data=data,
+            headers=merge_headers(self._default_headers, kwargs.get("headers")),
+            raise_for_status=(
+                self._raise_for_status if raise_for_status is None else raise_for_status
+            ),
+            timeout=self._timeout if timeout is sentinel else request_timeout(timeout),
+            end_by=end_by,
+            auto_decompress=self._auto_decompress,
+            read_bufsize=self._read_bufsize,
+            limits=(self._max_line_size, self._max_field_size, self._max_headers),
+        )
+        return await self._run(call, response)
+
+    # ---- the session
+
+    async def close(self) -> None:
+        """Close the connector if it is the session's own, and wait until its sockets are closed."""
+        connector, self._connector = self._connector, None
+        if connector is not None and not connector.closed and self._connector_owner:
+            await connector.close()
+
+    def detach(self) -> None:
+        """Close the session and leave the connector open."""
+        self._connector = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session or its connector is closed."""
+        return self._connector is None or self._connector.closed
+
+    @property
+    def connector(self) -> BaseConnector | None:
+        """Where connections come from; None once the session is closed."""
+        return self._connector
+
+    @property
+    def cookie_jar(self) -> AbstractCookieJar:
+        """Keeps the cookies."""
+        return self._cookie_jar
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of HTTP, in requests."""
+        return self._version
+
+    @property
+    def requote_redirect_url(self) -> bool:
+        """Whether the URLs of redirects are requoted."""
+        return self._requote_redirect_url
+
+    @requote_redirect_url.setter
+    def requote_redirect_url(self, val: bool) -> None:
+        warnings.warn(
+            "session.requote_redirect_url modification is deprecated #2778",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        self._requote_redirect_url = val
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The session's loop. Deprecated."""
+        warnings.warn("client.loop property is deprecated", DeprecationWarning, stacklevel=2)
+        return self._loop  # type: ignore[no-any-return]
+
+    @property
+    def timeout(self) -> ClientTimeout:
+        """Of requests that say nothing else."""
+        return self._timeout
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """Of every request; may be changed."""
+        return self._default_headers
+
+    @property
+    def skip_auto_headers(self) -> frozenset[istr]:
+        """Fields that are not set by default."""
+        return self._skip_auto_headers
+
+    @property
+    def auth(self) -> BasicAuth | None:
+        """Credentials of requests that have none."""
+        return self._default_auth
+
+    @property
+    def json_serialize(self) -> JSONEncoder:
+        """Makes the text of json=."""
+        return self._json_serialize
+
+    @property
+    def connector_owner(self) -> bool:
+        """Whether close() closes the connector."""
+        return self._connector_owner
+
+    @property
+    def raise_for_status(self) -> RaiseForStatus:
+        """What is done with a status of 400 or more."""
+        return self._raise_for_status
+
+    @property
+    def auto_decompress(self) -> bool:
+        """Whether bodies are decompressed."""
+        return self._auto_decompress
+
+    @property
+    def trust_env(self) -> bool:
+        """Whether the environment and ~/.netrc are asked for proxies and credentials."""
+        return self._trust_env
+
+    @property
+    def trace_configs(self) -> list[Any]:
+        """None yet."""
+        return self._trace_configs
+
+    def __enter__(self) -> None:
+        raise TypeError("Use async with instead")
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Never called: __enter__ raises."""
+
+    async def __aenter__(self) -> ClientSession:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __del__(self, _warnings: Any = warnings) -> None:
+        if self.closed:
+            return
+        _warnings.warn(f"Unclosed client session {self!r}", ResourceWarning, source=self)
+        context = {"client_session": self, "message": "Unclosed client session"}
+        if self._source_traceback is not None:
+            context["source_traceback"] = self._source_traceback
+        self._loop.call_exception_handler(context)
+
+
+# What the class had when it was made: C looks whether it is still that.
+_stock_request = ClientSession._request
+_auto_headers = AUTO_HEADERS
+
+
+# ---- a call under way ---------------------------------------------------------------------------
+
+
+class Upload:
+    """The body of one hop that is sent in pieces: run in a task by C."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._task: asyncio.Task[Any] | None = None
+
+    async def __call__(self, response: Any) -> None:
+        self._task = asyncio.current_task()
+        await self._request.upload(response)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the body is being read."""
+        return self._task is not None and not self._task.done()
+
+    async def wait(self) -> None:
+        """Until it reads the body no more. The exchange is over, so that is soon."""
+        if self.is_running:
+            assert self._task is not None
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def then(self, callback: Any) -> None:
+        """Call back when it reads the body no more."""
+        assert self._task is not None
+        self._task.add_done_callback(callback)
+
+
+@dataclasses.dataclass(slots=True)
+class Call:
+    """What a call of the session asks for; it changes as redirects are followed."""
+
+    method: str
+    url: URL
+    params: Any
+    data: Any
+    headers: CIMultiDict[str]
+    raise_for_status: Any
+    timeout: ClientTimeout
+    auto_decompress: bool
+    read_bufsize: int
+    limits: tuple[int, int, int]
+    cookies: LooseCookies | None = None
+    auth: BasicAuth | None = None
+    ssl: SSLArgument = True
+    server_hostname: str | None = None
+    skip_auto_headers: frozenset[str] = frozenset()
+    compress: str | bool | None = None
+    chunked: bool | None = None
+    expect100: bool = False
+    allow_redirects: bool = True
+    max_redirects: int = 10
+    end_by: float | None = None
+    history: list[ClientResponse] = dataclasses.field(default_factory=list)
+    left_origin: bool = False
+    upload: Upload | None = None
+
+    async def redirect(self, response: ClientResponse, location: str, *, requote: bool) -> None:
+        """Make this the call for the next hop. Raises TooManyRedirects, ClientPayloadError if the
+        body is needed again and gone, RedirectClientErrors for a Location that cannot be used."""
+        self.history.append(response)
+        if self.max_redirects and len(self.history) >= self.max_redirects:
+            response.close()
+            raise TooManyRedirects(self.history[0].request_info, tuple(self.history))
+        # RFC 9110, 15.4: 303 is GET from now on; 301 and 302 are after POST, as browsers do it.
+        if (response.status == 303 and response.method != "HEAD") or (
+            response.status in (301, 302) and response.method == "POST"
+        ):
+            response.release()
+            await self.close()
+            self.method = "GET"
+            self.data = None
+            self.headers.popall("Content-Length", None)
+        else:
+            response.release()
+            if self.upload is not None:
+                await self.upload.wait()
+            if getattr(self.data, "consumed", False):
+                raise ClientPayloadError(
+                    "Cannot follow redirect with a consumed request body. Use bytes, a seekable "
+                    "file-like object, or set allow_redirects=False."
+                )
+        url = redirect_target(self.url, location, requote)
+        if url.origin() != self.url.origin():
+            self.left_origin = True
+            self.auth = None
+            self.cookies = None
+            for name in CREDENTIALS:
+                self.headers.popall(name, None)
+        self.url = url
+        self.params = {}
+
+    async def close(self) -> None:
+        """The body is not needed any more."""
+        close = getattr(self.data, "close", None)
+        if close is None or not hasattr(self.data, "write_with_length"):
+            return
+        if self.upload is not None and self.upload.is_running:
+            loop, payload = asyncio.get_running_loop(), self.data
+            self.upload.then(lambda _: loop.is_closed() or loop.create_task(payload.close()))
+            return
+        await close()
+
+
+# Spaces and control characters around a URL, tabs and line ends in it, are dropped by who reads it.
+_AROUND: Final = "".join(map(chr, range(0x21)))
+_WITHIN: Final = str.maketrans("", "", "\t\n\r")
+
+
+def redirect_target(base: URL, location: str, requote: bool) -> URL:
+    """Where a Location leads. Raises a RedirectClientError for what is no URL of HTTP."""
+    try:
+        url = URL(location, encoded=not requote)
+    except ValueError as exc:
+        raise InvalidUrlRedirectClientError(
+            location, "Server attempted redirecting to a location that does not look like a URL"
+        ) from exc
+    if url.scheme not in ("", "http", "https"):
+        raise NonHttpUrlRedirectClientError(location)
+    if not url.scheme:
+        url = base.join(url)
+    elif url.scheme == base.scheme:
+        # "http:path" is relative to an http URL, as browsers have it.
+        rest = location.strip(_AROUND).translate(_WITHIN)[len(url.scheme) + 1 :]
+        if not (rest[:1] in ("/", "\\") and rest[1:2] in ("/", "\\")):
+            url = base.join(url)
+    try:
+        url.origin()
+    except ValueError as exc:
+        raise InvalidUrlRedirectClientError(url, "Invalid redirect URL origin") from exc
+    return url
+
+
+_not_in_names = re.compile(r"[\x00-\x20\x7f#%/<>?@\[\\\]^|]").search
+
+
+def is_host(host: str | None) -> bool:
+    """Whether a URL has a host, and nothing that no host has: a%2Fb (URL standard, 3.2)."""
+    return bool(host) and (":" in str(host) or _not_in_names(str(host)) is None)
+
+
+async def check_status(response: ClientResponse, raise_for_status: Any) -> None:
+    """Do as raise_for_status says: nothing, raise, or await it."""
+    if callable(raise_for_status):
+        await raise_for_status(response)
+    elif raise_for_status:
+        response.raise_for_status()
+
+
+def connection_key(url: URL, call: Call) -> ConnectionKey:
+    """Which connections may be used for a call."""
+    return ConnectionKey(
+        url.raw_host or "",
+        url.port,
+        url.scheme in SSL_SCHEMES,
+        call.ssl,
+        None,
+        None,
+        None,
+        call.server_hostname,
+    )
+
+
+# ---- arguments ----------------------------------------------------------------------------------
+
+
+def not_yet(**arguments: object) -> None:
+    """NotImplementedError for arguments that uvolt.http does not support yet."""
+    for name, value in arguments.items():
+        if value:
+            raise NotImplementedError(f"uvolt.http does not support {name}= yet")
+
+
+def kept_cookies(jar: AbstractCookieJar) -> Any:
+    """What C looks at to know that there is no cookie to send: a sized object, None for a jar that
+    never has one, ... for one that must be asked every time."""
+    result: dict[Any, Any] | EllipsisType | None = ...
+    if type(jar) is CookieJar:
+        result = jar._cookies
+    elif type(jar) is DummyCookieJar:
+        result = None
+    return result
+
+
+def request_timeout(timeout: Any) -> ClientTimeout:
+    """A ClientTimeout; a number is its total, in seconds; aiohttp's own is taken too."""
+    if isinstance(timeout, ClientTimeout):
+        return timeout
+    if hasattr(timeout, "sock_connect"):
+        return ClientTimeout(
+            timeout.total, timeout.connect, timeout.sock_read, timeout.sock_connect
+        )
+    return ClientTimeout(total=timeout)
+
+
+def session_timeout(timeout: Any, read_timeout: Any, conn_timeout: float | None) -> ClientTimeout:
+    """The timeout of a session, whose parts had arguments of their own once. ValueError for both,
+    and for what is no ClientTimeout."""
+    old = {"read_timeout": read_timeout, "conn_timeout": conn_timeout}
+    given = {name: value for name, value in old.items() if value not in (sentinel, None)}
+    if timeout is not sentinel and timeout is not None:
+        if not hasattr(timeout, "sock_connect"):
+            raise ValueError(
+                f"timeout parameter cannot be of {type(timeout)} type, "
+                "please use 'timeout=ClientTimeout(...)'"
+            )
+        for name in given:
+            part = name.partition("_")[0].replace("conn", "connect")
+            raise ValueError(f"{name} and timeout parameters conflict, please setup timeout.{part}")
+        return request_timeout(timeout)
+    for name in given:
+        warnings.warn(
+            f"{name} is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3
+        )
+    return dataclasses.replace(
+        DEFAULT_TIMEOUT,
+        total=given.get("read_timeout", DEFAULT_TIMEOUT.total),
+        connect=given.get("conn_timeout"),
+    )
+
+
+# ---- request() ----------------------------------------------------------------------------------
+
+
+class _SessionRequestContextManager:
+    """What request() returns: `async with` makes the request, and closes its session behind it."""
+
+    __slots__ = ("_coro", "_resp", "_session")
+
+    def __init__(self, coro: Coroutine[Any, Any, ClientResponse], session: ClientSession) -> None:
+        self._coro = coro
+        self._session = session
+        self._resp: ClientResponse | None = None
+
+    async def __aenter__(self) -> ClientResponse:
+        try:
+            self._resp = await self._coro
+        except BaseException:
+            await self._session.close()
+            raise
+        return self._resp
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        assert self._resp is not None
+        self._resp.close()
+        await self._session.close()
+
+
+def request(
+    method: str,
+    url: StrOrURL,
+    *,
+    version: HttpVersion | str = HttpVersion11,
+    connector: BaseConnector | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+    **kwargs: Any,
+) -> _SessionRequestContextManager:
+    """One request with a session of its own, for `async with`. The arguments are ClientSession's
+    request()'s; a connector that is given stays open."""
+    owner = connector is None
+    session = ClientSession(
+        loop=loop,
+        cookies=kwargs.pop("cookies", None),
+        version=version,
+        timeout=kwargs.pop("timeout", sentinel),
+        connector=TCPConnector(loop=loop, force_close=True) if connector is None else connector,
+        connector_owner=owner,
+    )
+    return _SessionRequestContextManager(session._request(method, url, **kwargs), session)
