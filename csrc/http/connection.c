@@ -434,7 +434,7 @@ static PyMethodDef http_methods[] = {
     {"resume_writing", http_resume_writing, METH_NOARGS, "resume_writing($self, /)\n--\n\nBy the transport."},
     {"exchange", FAST(conn_exchange), METH_FASTCALL | METH_KEYWORDS,
      "exchange($self, head, body=None, *, head_only=False, body_follows=False, upgrade=False,\n"
-     "         read_timeout=0, write_timeout=0)\n--\n\n"
+     "         once=False, read_timeout=0, write_timeout=0)\n--\n\n"
      "Send a request and collect its response: an HTTPExchange. Times are in seconds, 0 is none."},
     {"close", http_close, METH_NOARGS,
      "close($self, /)\n--\n\nClose the connection; an exchange that is on fails."},

@@ -49,6 +49,7 @@ typedef struct conn_request {
     unsigned body_follows : 1; /* by conn_write(), until conn_finish_upload() */
     unsigned upgrade : 1;      /* a 101 is wanted: what follows it is the user's, as body(), until the end */
     unsigned no_reuse : 1;     /* "Connection: close" was asked for */
+    unsigned once : 1;         /* must not be sent twice (POST): a used connection is looked at first, by a system call */
 } conn_request;
 
 typedef enum conn_state {

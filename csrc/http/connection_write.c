@@ -181,6 +181,10 @@ conn_begin(ConnectionObject *c, http_user *u, const conn_request *r)
     if (UNLIKELY(c->state != CONN_TAKEN)) {
         return refuse(c);
     }
+    if (UNLIKELY(r->once) && c->exchanges > 0 && !c->wire->is_quiet(c)) {
+        conn_abort(c);
+        return refuse(c);
+    }
     c->exchanges++;
     if (UNLIKELY(c->wire->send(c, r->head, r->head_len, r->body) < 0)) {
         conn_abort(c);

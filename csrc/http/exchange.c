@@ -66,8 +66,11 @@ exchange_head(http_user *u, ConnectionObject *c, char *base, const http1_head *h
     e->status = h->status;
     e->keep_alive = c->keep;
     Py_XSETREF(e->reason, PyBytes_FromStringAndSize(base + h->reason, (Py_ssize_t)h->reason_len));
+    if (e->reason == NULL) {
+        return -1;
+    }
     Py_XSETREF(e->headers, make_fields(base, h));
-    if (e->reason == NULL || e->headers == NULL) {
+    if (e->headers == NULL) {
         return -1;
     }
     resolve(e, e->started, Py_True);
@@ -152,16 +155,17 @@ static const http_user_ops exchange_ops = {exchange_head, exchange_body,   excha
 
 typedef struct {
     PyObject *head, *body;
-    int head_only, body_follows, upgrade;
+    int head_only, body_follows, upgrade, once;
     double read_timeout, write_timeout;
 } exchange_args;
 
 static int
 read_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, exchange_args *out)
 {
-    char *names[] = {"head", "body", "head_only", "body_follows", "upgrade", "read_timeout", "write_timeout", NULL};
-    PyObject *tuple = PyTuple_New(nargs), *dict = PyDict_New();
-    int rc = tuple == NULL || dict == NULL ? -1 : 0;
+    char *names[] = {"head",    "body", "head_only",    "body_follows",
+                     "upgrade", "once", "read_timeout", "write_timeout", NULL};
+    PyObject *tuple = PyTuple_New(nargs), *dict = tuple == NULL ? NULL : PyDict_New();
+    int rc = dict == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; rc == 0 && i < nargs; i++) {
         PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
     }
@@ -169,8 +173,9 @@ read_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, exchange_a
         rc = PyDict_SetItem(dict, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]);
     }
     if (rc == 0
-        && !PyArg_ParseTupleAndKeywords(tuple, dict, "S|O$pppdd:exchange", names, &out->head, &out->body, &out->head_only,
-                                        &out->body_follows, &out->upgrade, &out->read_timeout, &out->write_timeout)) {
+        && !PyArg_ParseTupleAndKeywords(tuple, dict, "S|O$ppppdd:exchange", names, &out->head, &out->body, &out->head_only,
+                                        &out->body_follows, &out->upgrade, &out->once, &out->read_timeout,
+                                        &out->write_timeout)) {
         rc = -1;
     }
     if (rc == 0 && out->body == Py_None) {
@@ -196,10 +201,9 @@ exchange_new(LoopObject *loop)
     e->loop = (LoopObject *)Py_NewRef(loop);
     e->user.ops = &exchange_ops;
     e->user.object = (PyObject *)e;
-    e->future = loop_create_future((PyObject *)loop, NULL);
-    e->started = loop_create_future((PyObject *)loop, NULL);
-    e->body = PyByteArray_FromStringAndSize(NULL, 0);
-    if (e->future == NULL || e->started == NULL || e->body == NULL) {
+    if ((e->future = loop_create_future((PyObject *)loop, NULL)) == NULL
+        || (e->started = loop_create_future((PyObject *)loop, NULL)) == NULL
+        || (e->body = PyByteArray_FromStringAndSize(NULL, 0)) == NULL) {
         Py_CLEAR(e);
     }
     return e;
@@ -223,6 +227,7 @@ conn_exchange(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *k
         .head_only = a.head_only != 0,
         .body_follows = a.body_follows != 0,
         .upgrade = a.upgrade != 0,
+        .once = a.once != 0,
     };
     if (e != NULL && conn_begin(c, &e->user, &r) < 0) {
         Py_CLEAR(e);

@@ -476,8 +476,8 @@ pool_cancel(pool_waiter *w)
 static void
 fail_waiters(PoolObject *p)
 {
-    PyObject *routes = PyDict_Values(p->routes), *futures = PyList_New(0);
-    int rc = routes == NULL || futures == NULL ? -1 : 0;
+    PyObject *routes = PyDict_Values(p->routes), *futures = routes == NULL ? NULL : PyList_New(0);
+    int rc = futures == NULL ? -1 : 0;
     for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(routes); i++) {
         pool_waiter *w;
         while (rc == 0 && (w = oldest((RouteObject *)PyList_GET_ITEM(routes, i))) != NULL) {
@@ -485,7 +485,7 @@ fail_waiters(PoolObject *p)
             unqueue(w);
         }
     }
-    if (rc < 0) {
+    if (rc < 0) { /* the rest finds out when it is cancelled */
         loop_error(p->loop, "No memory to wake who waits for a connection", NULL, NULL);
     }
     if (futures != NULL) {

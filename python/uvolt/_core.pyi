@@ -666,6 +666,7 @@ class HTTPConnection:
         head_only: bool = False,
         body_follows: bool = False,
         upgrade: bool = False,
+        once: bool = False,
         read_timeout: float = 0,
         write_timeout: float = 0,
     ) -> HTTPExchange: ...

@@ -179,6 +179,29 @@ def test_server_closes_in_an_upload(uloop: Loop) -> None:
     uloop.run_until_complete(main())
 
 
+def test_request_that_must_not_be_sent_twice(uloop: Loop) -> None:
+    """A server that answers, seems to keep the connection, and closes: noticed without a poll."""
+
+    async def main() -> None:
+        async with pooling() as pool:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                conn = await pool.acquire(pool.route("a"))
+                loop = asyncio.get_running_loop()
+                await loop.create_connection(lambda: conn, *listener.getsockname())
+                peer, _ = listener.accept()
+                exchange = conn.exchange(HEAD, once=True)
+                with peer:
+                    peer.recv(1000)
+                    peer.send(OK)
+                await exchange.future
+                assert await pool.acquire(pool.route("a")) is conn
+                with pytest.raises(exceptions.ServerDisconnectedError):
+                    conn.exchange(HEAD, once=True)
+                assert pool.in_use == 0
+
+    uloop.run_until_complete(main())
+
+
 # -- reading ----------------------------------------------------------------------------------
 
 
@@ -463,5 +486,26 @@ def test_tls_until_the_end(uloop: Loop, contexts_of: tuple[Any, Any]) -> None:
             server.ssl = contexts_of[1]
             exchange = await fetch(pool, pool.route("a"), server)
             assert bytes(exchange.body) == b"abc"
+
+    uloop.run_until_complete(main())
+
+
+def test_tls_close_does_not_wait_for_the_peer(uloop: Loop, contexts_of: tuple[Any, Any]) -> None:
+    """Not even for one that was closing already, and whose peer does not answer."""
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        peer.writer.transport.pause_reading()
+        await asyncio.sleep(10)
+
+    async def main() -> None:
+        async with serving(handler, server_ssl=contexts_of[0]) as server, pooling() as pool:
+            server.ssl = contexts_of[1]
+            await fetch(pool, pool.route("a"), server)
+            assert (pool.in_use, pool.idle, len(pool.connections)) == (0, 0, 1)
+            began = time.monotonic()
+            await pool.close()
+            assert time.monotonic() - began < 5
 
     uloop.run_until_complete(main())

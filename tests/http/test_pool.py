@@ -651,6 +651,57 @@ def test_loop_closed_under_a_pool() -> None:
             support.collect()
 
 
+def test_loop_and_pool_are_garbage_together() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.warns(ResourceWarning):
+
+        async def main() -> None:
+            pool = make_pool(limit=2)
+            conns = [await pool.acquire(pool.route("a")) for _ in range(2)]
+            loop = asyncio.get_running_loop()
+            for conn in conns:
+                await loop.create_connection(lambda conn=conn: conn, *listener.getsockname())
+            loop.pool = pool  # a cycle
+            loop.exchange = conns[0].exchange(HEAD, read_timeout=50)
+            conns[1].release()
+
+        loop = support.factory("uvolt")()
+        loop.run_until_complete(main())
+        del loop
+        support.collect()
+
+
+def test_many_timeouts_in_order(uloop: Loop) -> None:
+    """Deadlines of a loop: set, moved and cleared in any order."""
+
+    async def main() -> None:
+        async with serving(script(b"")) as server, pooling(limit=0) as pool:
+            order: list[tuple[float, float]] = []  # between these two it was due
+            conns = [await connected(pool, pool.route("a"), server) for _ in range(60)]
+
+            async def one(i: int) -> None:
+                conn = conns[i]
+                timeout = 0.3 + i * 0.004
+                before = time.monotonic() + timeout
+                exchange = conn.exchange(HEAD, read_timeout=timeout)
+                after = time.monotonic() + timeout
+                if i % 3 == 0:
+                    await asyncio.sleep(0.01)
+                    exchange.abandon()
+                    return
+                with pytest.raises(exceptions.SocketTimeoutError):
+                    await exchange.future
+                order.append((before, after))
+
+            numbers = list(range(60))
+            random.Random(2).shuffle(numbers)
+            await asyncio.gather(*(one(i) for i in numbers))
+            assert len(order) == 40
+            pairs = zip(order, order[1:], strict=False)
+            assert all(earlier[0] <= later[1] for earlier, later in pairs)
+
+    uloop.run_until_complete(main())
+
+
 def test_arguments(uloop: Loop) -> None:
     with pytest.raises(TypeError):
         _core.HTTPPool(None)
