@@ -33,23 +33,25 @@ head_method(PyObject *method)
 {
     static const struct {
         const char *name;
+        Py_ssize_t n;
         unsigned bits;
     } methods[] = {
-        {"GET", METHOD_IDEMPOTENT | METHOD_NO_BODY},
-        {"POST", METHOD_POST},
-        {"PUT", METHOD_IDEMPOTENT | METHOD_POST},
-        {"DELETE", METHOD_IDEMPOTENT},
-        {"HEAD", METHOD_IDEMPOTENT | METHOD_NO_BODY | METHOD_HEAD},
-        {"PATCH", METHOD_POST},
-        {"OPTIONS", METHOD_IDEMPOTENT | METHOD_NO_BODY},
-        {"TRACE", METHOD_IDEMPOTENT | METHOD_NO_BODY},
+        {"GET", 3, METHOD_IDEMPOTENT | METHOD_NO_BODY},
+        {"POST", 4, METHOD_POST},
+        {"PUT", 3, METHOD_IDEMPOTENT | METHOD_POST},
+        {"DELETE", 6, METHOD_IDEMPOTENT},
+        {"HEAD", 4, METHOD_IDEMPOTENT | METHOD_NO_BODY | METHOD_HEAD},
+        {"PATCH", 5, METHOD_POST},
+        {"OPTIONS", 7, METHOD_IDEMPOTENT | METHOD_NO_BODY},
+        {"TRACE", 5, METHOD_IDEMPOTENT | METHOD_NO_BODY},
     };
     if (!PyUnicode_IS_COMPACT_ASCII(method)) {
         return 0;
     }
     const char *s = (const char *)PyUnicode_1BYTE_DATA(method);
+    Py_ssize_t n = PyUnicode_GET_LENGTH(method);
     for (size_t i = 0; i < Py_ARRAY_LENGTH(methods); i++) {
-        if (strcmp(s, methods[i].name) == 0) {
+        if (n == methods[i].n && memcmp(s, methods[i].name, (size_t)n) == 0) {
             return methods[i].bits | METHOD_KNOWN;
         }
     }

@@ -4,6 +4,7 @@
 #include "http/hop.h"
 
 #include "core/clock.h"
+#include "http/wire.h"
 
 static coro_outcome acquire(hop *x, CoroObject *c);
 
@@ -88,10 +89,15 @@ open_connection(hop *x, CoroObject *c)
 {
     core_state *st = x->loop->st;
     PyObject *connect_by = time_or_none(x->connect_by), *end_by = time_or_none(x->end_by), *opening = NULL;
+    PyObject *timeout = x->timeout;
     x->phase = HOP_CONNECTING;
-    if (connect_by != NULL && end_by != NULL) {
+    if (timeout == NULL || timeout == Py_None || PyNumber_Check(timeout)) { /* a total alone: that is `end_by` */
+        timeout = PyObject_CallNoArgs(st->http->ClientTimeout);
+        Py_XSETREF(x->timeout, timeout);
+    }
+    if (connect_by != NULL && end_by != NULL && timeout != NULL) {
         PyObject *args[] = {x->session->connector, (PyObject *)x->conn, (PyObject *)x->route,
-                            x->timeout != NULL ? x->timeout : Py_None, connect_by, end_by};
+                            timeout, connect_by, end_by};
         opening = PyObject_VectorcallMethod(st->http->n__open, args, Py_ARRAY_LENGTH(args), NULL);
     }
     Py_XDECREF(connect_by);
@@ -161,6 +167,14 @@ send_request(hop *x, CoroObject *c)
     return wait_for_head(x, c);
 }
 
+/* Is it one that will not do? After a failure a new one is wanted. And what cannot be sent again is not sent on a
+ * connection that has an end or bytes waiting, even if it became idle a moment ago: one system call more. */
+static int
+is_doubtful(const hop *x, ConnectionObject *conn)
+{
+    return conn->state != CONN_NEW && (x->fresh || (!x->may_retry && conn->exchanges > 0 && !conn->wire->is_quiet(conn)));
+}
+
 /* A slot: `conn`, which is stolen, may have to be connected first. */
 static coro_outcome
 use(hop *x, CoroObject *c, ConnectionObject *conn)
@@ -184,10 +198,10 @@ acquire(hop *x, CoroObject *c)
         if (got == 0) {
             return wait_for_slot(x, c);
         }
-        if (LIKELY(!x->fresh || conn->state == CONN_NEW)) {
+        if (LIKELY(!is_doubtful(x, conn))) {
             return use(x, c, conn);
         }
-        conn_close(conn); /* what failed once is not tried again with another old one */
+        conn_close(conn);
         Py_DECREF(conn);
     }
 }
@@ -207,7 +221,7 @@ slot_came(hop *x, CoroObject *c)
     if (conn == NULL) {
         return CORO_ERROR;
     }
-    if (UNLIKELY(x->fresh && conn->state != CONN_NEW)) {
+    if (UNLIKELY(is_doubtful(x, conn))) {
         conn_close(conn);
         Py_DECREF(conn);
         return acquire(x, c);

@@ -194,7 +194,8 @@ on_head(http_user *u, ConnectionObject *Py_UNUSED(c), char *base, const http1_he
     r->has_set_cookie = h->has_set_cookie;
     r->has_location = h->has_location;
     r->empty = r->head_only || h->status == 204 || h->status == 304 || (h->content_length == 0 && !h->chunked);
-    if (h->ncontent_encoding != 0 && r->decompress && !r->empty && decode_body(r, base, h) < 0) {
+    int coded = h->ncontent_encoding != 0 && r->decompress;
+    if (UNLIKELY(coded) && (!r->empty || h->content_length == 0) && !r->head_only && decode_body(r, base, h) < 0) {
         return -1;
     }
     r->started = r->answered = 1;

@@ -362,17 +362,17 @@ check_json_type(ResponseObject *r, PyObject *wanted)
     if (!ok) {
         PyObject *seen = headers_text(t.s, t.n);
         PyObject *lower = seen == NULL ? NULL : PyObject_CallMethod(seen, "lower", NULL);
-        PyObject *verdict =
-            lower == NULL ? NULL
-                          : PyObject_CallMethod(r->loop->st->http->support, "check_content_type", "OOO", (PyObject *)r,
-                                                lower, wanted != NULL ? wanted : Py_None);
-        ok = verdict != NULL;
+        int is_default = wanted == NULL || (PyUnicode_Check(wanted)
+                                            && PyUnicode_CompareWithASCIIString(wanted, "application/json") == 0);
+        ok = lower == NULL ? -1 : is_default ? is_json_type(t.s, t.n) : PySequence_Contains(lower, wanted);
+        if (ok == 0) {
+            PyErr_SetRaisedException(http_error(r->loop->st, "content_type_error", "(OO)", (PyObject *)r, lower));
+        }
         Py_XDECREF(seen);
         Py_XDECREF(lower);
-        Py_XDECREF(verdict);
     }
     Py_XDECREF(t.holder);
-    return ok ? 0 : -1;
+    return ok > 0 ? 0 : -1;
 }
 
 /* json.loads(text), whose white space is cut off: by the scanner of its decoder. */

@@ -23,6 +23,7 @@
     X(HttpProcessingError, "uvolt.http.exceptions", "HttpProcessingError")                         \
     X(CIMultiDict, "multidict", "CIMultiDict")                                                     \
     X(CIMultiDictProxy, "multidict", "CIMultiDictProxy")                                           \
+    X(ClientTimeout, "uvolt.http.timeouts", "ClientTimeout")                                       \
     X(URL, "yarl", "URL")                                                                          \
     X(json_loads, "json", "loads")                                                                 \
     X(json_scan, "uvolt.http._support", "json_scan")
