@@ -5,6 +5,8 @@ PYTEST_ARGS ?=
 SUITES_ARGS ?=
 BENCH_ARGS ?=
 SOAK_ARGS ?=
+FUZZ_SECONDS ?= 120
+FUZZ_TARGETS ?=
 export PYTHON VENV
 unexport PYTHONPATH PYTHONHOME  # they would make the venv's interpreter look elsewhere
 
@@ -68,6 +70,11 @@ asan: ## the test suite under the address and undefined-behaviour sanitizers
 	@tools/system.sh servers
 	@tools/venv.sh test
 	tools/sanitize.sh $(VENV)/bin/python -m pytest -o timeout=180 $(PYTEST_ARGS)
+
+.PHONY: fuzz
+fuzz: ## each libFuzzer target of fuzz/ for FUZZ_SECONDS (120); clang
+	@tools/system.sh fuzz
+	tools/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 .PHONY: wheel
 wheel: ## a wheel that brings its own libuv, in dist/

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools/system.sh [servers]: sees to what the build needs from the system (compiler, pkg-config, headers of libuv,
+# tools/system.sh [servers|fuzz]: sees to what the build needs from the system (compiler, pkg-config, headers of libuv,
 # zlib, brotli, zstd and Python, venv), and with "servers" to the programs that the tests start. Installs what is
 # missing when it may (root on Debian or Ubuntu), otherwise says in one line what to install. PYTHON names the
 # interpreter (default python3). Asks apt-get for nothing when all is there.
@@ -22,6 +22,9 @@ missing() {
 import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))
 EOF
+    if [ "$wanted" = fuzz ]; then
+        command -v "${CLANG:-clang}" >/dev/null || echo clang libclang-rt-dev
+    fi
     [ "$wanted" = servers ] || return 0
     ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || echo postgresql
     for server in redis-server mosquitto rabbitmq-server; do

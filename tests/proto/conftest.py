@@ -1,4 +1,4 @@
-"""The harnesses are compiled once a run, and removed after it."""
+"""What is compiled here is compiled once a run, and removed after it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from proto_support import FLAVOURS, forget_harnesses  # noqa: E402
+from proto_support import FLAVOURS, remove_programs  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
-def harnesses_are_removed() -> Iterator[None]:
+def programs_are_removed() -> Iterator[None]:
     yield
-    forget_harnesses()
+    remove_programs()
 
 
 @pytest.fixture(params=FLAVOURS)

@@ -24,21 +24,39 @@ LIMITS = (8190, 8190, 128)
 STRICT, CUT, TO_HEAD, NO_EOF, FRONT, TEXT, TO_CONNECT = (1 << i for i in range(7))
 
 
+_folders: list[Path] = []
+
+
+def compiler(flavour: str) -> list[str]:
+    command = [os.environ.get("CC", "gcc"), "-std=c11", "-D_GNU_SOURCE", f"-I{CSRC}", *WARNINGS]
+    return command + FLAVOURS[flavour]
+
+
+@functools.cache
+def library(flavour: str) -> Path:
+    """csrc/proto as an archive."""
+    folder = Path(tempfile.mkdtemp(prefix="uvolt-proto-"))
+    _folders.append(folder)
+    sources = [str(path) for path in sorted((CSRC / "proto").glob("*.c"))]
+    subprocess.run([*compiler(flavour), "-c", *sources], check=True, cwd=folder)
+    objects = sorted(map(str, folder.glob("*.o")))
+    subprocess.run(["ar", "crs", "libproto.a", *objects], check=True, cwd=folder)
+    return folder / "libproto.a"
+
+
 @functools.cache
 def harness(flavour: str) -> Path:
-    """The compiled harness. It includes http1_lines.c itself."""
-    folder = Path(tempfile.mkdtemp(prefix="uvolt-proto-"))
-    sources = [p for p in sorted((CSRC / "proto").glob("*.c")) if p.name != "http1_lines.c"]
-    command = [os.environ.get("CC", "gcc"), "-std=c11", "-D_GNU_SOURCE", f"-I{CSRC}", *WARNINGS]
-    command += [*FLAVOURS[flavour], str(HARNESS), *map(str, sources), "-o", str(folder / "harness")]
+    """The compiled harness. It includes http1_lines.c, which is not taken from the archive then."""
+    archive = library(flavour)
+    program = archive.with_name("harness")
+    command = [*compiler(flavour), str(HARNESS), str(archive), "-o", str(program)]
     subprocess.run(command, check=True)
-    return folder / "harness"
+    return program
 
 
-def forget_harnesses() -> None:
-    for flavour in FLAVOURS:
-        shutil.rmtree(harness(flavour).parent, ignore_errors=True)
-    harness.cache_clear()
+def remove_programs() -> None:
+    for folder in _folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)

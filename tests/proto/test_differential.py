@@ -137,7 +137,7 @@ HTTPTOOLS = [
     Rule(
         "RFC 9112 5.1: no whitespace is allowed between the field name and colon",
         "Invalid header token",
-        data=rb"(?i)(content-length|transfer-encoding|connection|upgrade) +:",
+        data=rb"(?i)(content-length|transfer-encoding|connection|upgrade) +[^\n:]*:",
     ),
     Rule("RFC 9112 2.2: bare CR", "Expected LF after CR", data=rb"\r[^\n]"),
     Rule("RFC 9112 7.1: a chunk's line ends in CRLF", "Missing expected CR after chunk.*"),
@@ -207,6 +207,7 @@ H11 = [
     Rule("RFC 9112 7.1.1: h11 does not look into extensions", "Invalid .* in chunk extensions.*"),
     Rule("a chunk of 2**64 bytes cannot come", "Chunk size overflow"),
     Rule("RFC 9112 7.1: a chunk's line ends in CRLF", "Missing expected CR after chunk.*"),
+    Rule("RFC 9112 2.2: bare CR", "Expected LF after chunk size", data=rb"\r[^\n]"),
     Rule("aiohttp refuses a minor version it does not know", "Invalid HTTP version"),
     Rule("aiohttp passes over empty lines first", theirs="no response line received"),
     Rule("row 14: an unasked 101 is a response", theirs=".*_SWITCH_UPGRADE.*", data=rb" 101 "),
