@@ -23,14 +23,9 @@ READ = 10  # seconds that a scripted server waits for its client
 
 
 def clients() -> list[str]:
-    """The clients that there are to test on the loops that are to be tested."""
-    names = []
-    if "asyncio" in support.LOOPS:
-        names.append("aiohttp")
-    # Until the session is there: the one place that leaves uvolt.http out.
-    if "uvolt" in support.LOOPS and hasattr(importlib.import_module("uvolt.http"), "ClientSession"):
-        names.append("uvolt")
-    return names
+    """The clients to test: each needs its loop among those that are tested."""
+    loops = {"aiohttp": "asyncio", "uvolt": "uvolt"}
+    return [name for name, loop in loops.items() if loop in support.LOOPS]
 
 
 class Client:
