@@ -129,6 +129,7 @@ def _micro() -> None:
     micro("udp_burst", "datagram", "datagrams of 1200 bytes, 50 at a time")
     micro("connect_close", "connection", "connect, read a line, close", counted=few, batch=50)
     micro("subprocess", "process", "a child started and waited for", counted=child, batch=10)
+    # Under valgrind, which knows no pidfd, uvolt waits for this one in a thread.
     micro("subprocess_pipe", "process", "a child with pipes, communicate", counted=child, batch=10)
     micro("add_reader_churn", "turn", "add_reader, its callback, remove_reader", batch=500)
 

@@ -15,6 +15,7 @@ import signal as signals
 import subprocess
 import sys
 import threading
+import types
 import warnings
 from asyncio import base_events, base_subprocess, events, unix_events
 from asyncio.log import logger
@@ -66,6 +67,12 @@ def reap(process: subprocess.Popen[bytes], flags: int = 0) -> int | None:
         )
         return UNKNOWN_CODE
     return os.waitstatus_to_exitcode(status) if pid else None
+
+
+@types.coroutine
+def one_turn() -> Any:
+    """Awaited, lets the others run once, as asyncio.sleep(0)."""
+    yield
 
 
 class SubprocessTransport(asyncio.SubprocessTransport):
@@ -239,6 +246,14 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         else:
             self._begin(waiter)
 
+    def _begin_stock(self) -> None:
+        """For a stock protocol, whose connection_made() only makes its streams: at once."""
+        if self._open_pipes:
+            self._make_pipes()
+        self._protocol.connection_made(self)
+        self._pending_calls = None
+        self._feed_stock()
+
     def _begin(self, waiter: asyncio.Future[None]) -> None:
         loop = self._loop
         loop.call_soon(self._protocol.connection_made, self)
@@ -249,6 +264,12 @@ class SubprocessTransport(asyncio.SubprocessTransport):
 
     def _started(self, waiter: asyncio.Future[None]) -> None:
         """connection_made() and what came before it have run."""
+        self._feed_stock()
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def _feed_stock(self) -> None:
+        """What comes out of the pipes goes into the StreamReaders of a stock protocol in C."""
         protocol = self._protocol
         if (
             self._open_pipes
@@ -260,8 +281,6 @@ class SubprocessTransport(asyncio.SubprocessTransport):
                 if type(pipe) is _core.ReadPipeTransport:
                     pipe._feed(protocol, name)
                     self._fed.append(pipe)
-        if not waiter.done():
-            waiter.set_result(None)
 
     def _call(self, callback: Any, *args: Any) -> None:
         if self._pending_calls is not None:
@@ -283,8 +302,17 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         self._returncode = returncode
         if self._proc.returncode is None:
             self._proc.returncode = returncode  # or its __del__ would warn of a running child
-        self._call(self._protocol.process_exited)
-        self._try_finish()
+        if (
+            type(self._protocol) is StreamProtocol
+            and not self._pipes
+            and self._pending_calls is None
+        ):
+            # Its methods only note what they are told: it need not wait for the next batch.
+            self._protocol.process_exited()
+            self._call_connection_lost(None)
+        else:
+            self._call(self._protocol.process_exited)
+            self._try_finish()
         waiters, self._exit_waiters = self._exit_waiters, []
         for waiter in waiters:
             if not waiter.done():
@@ -343,8 +371,14 @@ class ProcessMixin:
             with process:  # its end, and that of its pipes
                 pass
             raise
-        waiter = self.create_future()
         try:
+            if type(protocol) is StreamProtocol and (
+                transport._open_pipes == 0 or connects_stock(self)
+            ):
+                transport._begin_stock()
+                await one_turn()
+                return transport
+            waiter = self.create_future()
             if transport._open_pipes == 0:
                 transport._begin(waiter)
             elif connects_stock(self):
