@@ -29,6 +29,7 @@ from .abc import AbstractCookieJar
 from .connector import BaseConnector, TCPConnector
 from .cookiejar import CookieJar, DummyCookieJar, RequestCookies
 from .exceptions import (
+    ClientConnectorError,
     ClientError,
     ClientOSError,
     ClientPayloadError,
@@ -36,6 +37,7 @@ from .exceptions import (
     InvalidUrlRedirectClientError,
     NonHttpUrlClientError,
     NonHttpUrlRedirectClientError,
+    ServerDisconnectedError,
     TooManyRedirects,
 )
 from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
@@ -341,32 +343,49 @@ class ClientSession(_core.ClientSession):
         )
         if request.payload is not None:
             call.data = request.payload  # made once: it may be half read
-        head, body = request.head(), request.body()
-        upload: Upload | None = None
-        if body is None:
-            call.upload = upload = Upload(request)
+        is_idempotent = self._retry_connection and call.method in IDEMPOTENT
         try:
-            response: ClientResponse = await self._exchange(
-                request.method,
-                request.real_url,
-                connector._pool.route(connection_key(request.url, call)),
-                head,
-                body or None,
-                upload=upload,
-                timeout=call.timeout,
-                end_by=call.end_by,
-                retry=self._retry_connection and upload is None and call.method in IDEMPOTENT,
-                no_reuse=request.no_reuse,
-                auto_decompress=call.auto_decompress,
-                read_bufsize=call.read_bufsize,
-                limits=call.limits,
-            )
+            response = await self._exchange_once(call, request, connector._pool, is_idempotent)
+        except (ClientOSError, ServerDisconnectedError) as exc:
+            # C repeats what it can repeat itself. A body that was read from a file is read again.
+            repeatable = is_idempotent and call.upload is not None
+            if not repeatable or isinstance(exc, ClientConnectorError) or call.closed_by_server:
+                raise
+            call.closed_by_server = True
+            assert call.upload is not None
+            await call.upload.wait()
+            if request.payload is None or request.payload.consumed:
+                raise
+            response = await self._exchange_once(call, request, connector._pool, False)
         except OSError as exc:
             is_timeout = isinstance(exc, asyncio.TimeoutError) and exc.errno is None
             if isinstance(exc, ClientError) or is_timeout:
                 raise
             raise ClientOSError(*exc.args) from exc
         self._store_cookies(response)
+        return response
+
+    async def _exchange_once(
+        self, call: Call, request: Request, pool: _core.HTTPPool, retry: bool
+    ) -> ClientResponse:
+        head, body = request.head(), request.body()
+        call.upload = Upload(request) if body is None else None
+        response: ClientResponse = await self._exchange(
+            request.method,
+            request.real_url,
+            pool.route(connection_key(request.url, call)),
+            head,
+            body or None,
+            upload=call.upload,
+            timeout=call.timeout,
+            end_by=call.end_by,
+            retry=retry and call.upload is None,
+            no_reuse=request.no_reuse,
+            upgrade="Upgrade" in request.headers,
+            auto_decompress=call.auto_decompress,
+            read_bufsize=call.read_bufsize,
+            limits=call.limits,
+        )
         return response
 
     async def _set_credentials(self, call: Call) -> None:
@@ -677,6 +696,7 @@ class Call:
     end_by: float | None = None
     history: list[ClientResponse] = dataclasses.field(default_factory=list)
     left_origin: bool = False
+    closed_by_server: bool = False
     upload: Upload | None = None
 
     async def redirect(self, response: ClientResponse, location: str, *, requote: bool) -> None:

@@ -504,6 +504,11 @@ class Order(str, enum.Enum):
     try_last = "try_last"
 
 
+def is_payload(data: Any) -> bool:
+    """Whether it can be sent as a payload is: aiohttp's own can."""
+    return all(hasattr(data, name) for name in ("write_with_length", "size", "headers"))
+
+
 class PayloadRegistry:
     """Which type of payload is for values of which type."""
 
@@ -519,8 +524,8 @@ class PayloadRegistry:
         exact = self._exact.get(type(data))
         if exact is not None:
             return exact(data, *args, **kwargs)
-        if isinstance(data, Payload):
-            return data
+        if isinstance(data, Payload) or is_payload(data):
+            return data  # type: ignore[no-any-return]
         for order in (Order.normal, Order.try_last):
             for factory, kind in self._types[order]:
                 if isinstance(data, kind):

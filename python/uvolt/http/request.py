@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from http.cookies import Morsel, SimpleCookie
@@ -117,6 +118,8 @@ class Request:
         self.real_url = url
         self.url = url.with_fragment(None) if url.raw_fragment else url
         self.version = version
+        if chunked is not None and not isinstance(chunked, bool):
+            warnings.warn("Chunk size is deprecated #1615", DeprecationWarning, stacklevel=2)
         self._chunked = bool(chunked)
         self._coding: str | None = None
         self.payload: payload.Payload | None = None
@@ -262,7 +265,8 @@ class Request:
         length = self.content_length()
         if self.payload is None:
             return b"0\r\n\r\n" if self._chunked else b""
-        whole = self.payload._in_memory()
+        in_memory = getattr(self.payload, "_in_memory", None)
+        whole: bytes | None = None if in_memory is None else in_memory()
         if whole is None or (not self._chunked and length is not None and len(whole) < length):
             return None
         if not self._chunked:
@@ -311,7 +315,7 @@ class Request:
 
 def make_payload(data: Any) -> payload.Payload:
     """The body that a value given as data stands for. TypeError if it stands for none."""
-    if isinstance(data, FormData):
+    if isinstance(data, FormData) or hasattr(data, "is_multipart"):  # aiohttp's is good, too
         data = data()
     try:
         return payload.PAYLOAD_REGISTRY.get(data, disposition=None)
