@@ -257,6 +257,7 @@ dispatch(LoopObject *loop, const struct epoll_event *event)
     }
     if (loop->fds[fd].callback != NULL) {
         loop->fds[fd].callback(loop, fd, events, loop->fds[fd].arg);
+        loop->soon_is_stock = 0; /* it may have run anything */
         return;
     }
     if (events & ~(uint32_t)EPOLLOUT) {
@@ -304,11 +305,12 @@ on_nested(uv_poll_t *handle, int Py_UNUSED(status), int Py_UNUSED(uv_events))
     LoopObject *loop = CONTAINER_OF(handle, LoopObject, nested);
     struct epoll_event events[EVENTS_PER_POLL];
     loop_enter(loop);
-    loop->stale_event = 0;
+    loop->stale_event = loop->soon_is_stock = 0;
     int n = epoll_wait(loop->epfd, events, EVENTS_PER_POLL, 0);
     for (int i = 0; i < n && loop->raised == NULL; i++) {
         dispatch(loop, &events[i]);
     }
+    loop->soon_is_stock = 0;
     if (LIKELY(!loop->stale_event)) { /* one alone is of a descriptor that this batch has closed */
         loop->stale_polls = 0;
     }

@@ -89,6 +89,8 @@ struct LoopObject {
     PyObject **claims;      /* by fd; borrowed: the transport that uses it, kept by its uv handle */
     size_t nclaims;
     uint32_t generation;    /* of the registration made last */
+    PyObject *const *soon_probe; /* raw: what call_soon() is called with to see whether it is our own */
+    char soon_is_stock;     /* it was, in this round of events */
     int left_fd;            /* the reader that was removed last since the poll, or -1 */
     char left_untold;       /* epoll has not been told of that */
     unsigned stale_polls;   /* in a row, that gave an event of a descriptor we do not know */

@@ -61,6 +61,7 @@ loop_call_soon_method(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyO
                  || loop_check_closed(self) < 0)) {
         return NULL;
     }
+    self->soon_is_stock |= args == self->soon_probe;
     if (UNLIKELY(self->debug) && loop_debug_check(self, call.args[0], "call_soon", 1) < 0) {
         return NULL;
     }

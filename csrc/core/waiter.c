@@ -91,12 +91,21 @@ make_done_future(LoopObject *loop)
     return 0;
 }
 
-/* By loop.call_soon(), which a program may have replaced, as a future does. */
+/* By loop.call_soon(), as a future does: a program may have replaced it. If it arrives where our own method begins,
+ * that is what the name means, and in the same round of events, in which no Python code runs, it is called at once. */
 static int
 schedule_wakeup(LoopObject *loop, PyObject *pair)
 {
-    PyObject *args[4] = {(PyObject *)loop, PyTuple_GET_ITEM(pair, 0), loop->done_future, PyTuple_GET_ITEM(pair, 1)};
-    PyObject *r = PyObject_VectorcallMethod(loop->st->n_call_soon, args, 3, loop->st->kw_context);
+    PyObject *r, *callback = PyTuple_GET_ITEM(pair, 0), *context = PyTuple_GET_ITEM(pair, 1);
+    if (LIKELY(loop->soon_is_stock)) {
+        r = (PyObject *)loop_call_soon(loop, callback, &loop->done_future, 1, context);
+    }
+    else {
+        PyObject *args[4] = {(PyObject *)loop, callback, loop->done_future, context};
+        loop->soon_probe = args + 1;
+        r = PyObject_VectorcallMethod(loop->st->n_call_soon, args, 3, loop->st->kw_context);
+        loop->soon_probe = NULL;
+    }
     Py_XDECREF(r);
     return r == NULL ? -1 : 0;
 }

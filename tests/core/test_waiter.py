@@ -252,26 +252,38 @@ def test_context_and_current_task(loop, pairs):
     loop.run_until_complete(main())
 
 
-def test_call_soon_of_the_programs(loop, pairs):
-    """One that a program has put on the loop is called to wake a task, as by any future."""
-    ((a, b),) = pairs(1)
+@pytest.mark.parametrize("where", ["instance", "class"])
+def test_call_soon_of_the_programs(loop, pairs, where, monkeypatch):
+    """One that a program has put in its place is called to wake a task, as by any future."""
+    ends = pairs(5)
     seen = []
-    original = loop.call_soon
+    original = type(loop).call_soon
 
     def call_soon(callback, *args, context=None):
         seen.append(callback)
-        return original(callback, *args, context=context)
+        return original(loop, callback, *args, context=context)
+
+    async def wake_all():
+        tasks = [loop.create_task(loop.sock_recv(a, 1)) for a, _ in ends]
+        await support.settle()
+        seen.clear()
+        for _, b in ends:  # the same poll brings them all
+            b.send(b"x")
+        await asyncio.wait(tasks)
+        assert [task.result() for task in tasks] == [b"x"] * 5
+        return [c for c in seen if getattr(c, "__self__", None) in tasks]
 
     async def main():
-        task = loop.create_task(loop.sock_recv(a, 1))
-        await support.settle()
-        loop.call_soon = call_soon
-        b.send(b"x")
-        await task
-        del loop.call_soon
+        assert await wake_all() == []
+        with monkeypatch.context() as patch:
+            if where == "instance":
+                patch.setattr(loop, "call_soon", call_soon)
+            else:
+                patch.setattr(type(loop), "call_soon", lambda _, *a, **kw: call_soon(*a, **kw))
+            assert len(await wake_all()) == 5
+        assert await wake_all() == []
 
     loop.run_until_complete(main())
-    assert any(getattr(callback, "__self__", None) is not None for callback in seen)
 
 
 def test_debug_comes_and_goes(loop, pairs):
