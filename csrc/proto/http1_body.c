@@ -135,6 +135,27 @@ ext_other(http1_body *b, char c, const char *error, const char *no_cr)
     return fail(b, HTTP1_E_CHUNK, error);
 }
 
+/* Within the quotes of an extension's value. */
+static int
+quoted_byte(http1_body *b, char c)
+{
+    if (b->state == EXT_ESCAPED) {
+        b->state = EXT_QUOTED;
+        return char_is(c, CHAR_VALUE)
+                   ? 0
+                   : fail(b, HTTP1_E_CHUNK,
+                          "Invalid quoted-pair in chunk extensions quoted value");
+    }
+    if (char_is(c, CHAR_QUOTED)) {
+        return 0;
+    }
+    if (c != '"' && c != '\\') {
+        return fail(b, HTTP1_E_CHUNK, "Invalid character in chunk extensions quoted value");
+    }
+    b->state = c == '"' ? EXT_QUOTED_END : EXT_ESCAPED;
+    return 0;
+}
+
 static int
 ext_byte(http1_body *b, char c)
 {
@@ -166,20 +187,8 @@ ext_byte(http1_body *b, char c)
         return ext_other(b, c, "Invalid character in chunk extensions value",
                          "Missing expected CR after chunk extension value");
     case EXT_QUOTED:
-        if (char_is(c, CHAR_QUOTED)) {
-            return 0;
-        }
-        if (c != '"' && c != '\\') {
-            return fail(b, HTTP1_E_CHUNK, "Invalid character in chunk extensions quoted value");
-        }
-        b->state = c == '"' ? EXT_QUOTED_END : EXT_ESCAPED;
-        return 0;
     case EXT_ESCAPED:
-        if (!char_is(c, CHAR_VALUE)) {
-            return fail(b, HTTP1_E_CHUNK, "Invalid quoted-pair in chunk extensions quoted value");
-        }
-        b->state = EXT_QUOTED;
-        return 0;
+        return quoted_byte(b, c);
     default:
         return ext_other(b, c, "Invalid character in chunk extensions quote value",
                          "Missing expected CR after chunk extension value");

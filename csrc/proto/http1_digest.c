@@ -142,11 +142,9 @@ take_field(http1_head *h, digest *d, const char *base, const http1_field *f)
         h->has_location |= NAME_IS("location");
         break;
     case 10:
+        h->has_set_cookie |= NAME_IS("set-cookie");
         if (NAME_IS("connection")) {
             connection(d, base, f);
-        }
-        else {
-            h->has_set_cookie |= NAME_IS("set-cookie");
         }
         break;
     case 12:
