@@ -840,6 +840,8 @@ def request_timeout(timeout: Any) -> ClientTimeout:
 def session_timeout(timeout: Any, read_timeout: Any, conn_timeout: float | None) -> ClientTimeout:
     """The timeout of a session, whose parts had arguments of their own once. ValueError for both,
     and for what is no ClientTimeout."""
+    if timeout is sentinel and read_timeout is sentinel and conn_timeout is None:
+        return DEFAULT_TIMEOUT
     old = {"read_timeout": read_timeout, "conn_timeout": conn_timeout}
     given = {name: value for name, value in old.items() if value not in (sentinel, None)}
     if timeout is not sentinel and timeout is not None:

@@ -61,6 +61,39 @@ def default_context(verified: bool) -> ssl_module.SSLContext:
     return context
 
 
+class Limit:
+    """How long connecting may take: `when` of loop.time() for all of it, `sock_connect` seconds for
+    an attempt. One timer at a time."""
+
+    __slots__ = ("_loop", "_sock_connect", "when")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock_connect: float | None,
+        *by: float | None,
+    ) -> None:
+        self._loop = loop
+        self._sock_connect = sock_connect
+        self.when = min((when for when in by if when is not None), default=None)
+
+    def is_over(self) -> bool:
+        """Whether there is no time left."""
+        return self.when is not None and self._loop.time() >= self.when
+
+    def of_lookup(self) -> Expiry:
+        """For finding the addresses of a name."""
+        return Expiry(self._loop, self.when)
+
+    def of_attempt(self) -> Expiry:
+        """For one attempt to connect, TLS included."""
+        when = self.when
+        if self._sock_connect:
+            end = self._loop.time() + self._sock_connect
+            when = end if when is None else min(when, end)
+        return Expiry(self._loop, when)
+
+
 class BaseConnector:
     """What connectors have in common: a pool of connections.
 
@@ -182,14 +215,14 @@ class BaseConnector:
         connector was closed meanwhile.
         """
         key: ConnectionKey = route.key
-        when = min((at for at in (connect_by, end_by) if at is not None), default=None)
-        limit = Expiry(self._loop, when)
+        limit = Limit(self._loop, timeout.sock_connect, connect_by, end_by)
         try:
-            with limit:
-                await self._connect(conn, key, timeout)
+            await self._connect(conn, key, limit)
         except asyncio.TimeoutError as exc:
-            if isinstance(exc, ClientConnectionError) or (limit.expired and when == end_by):
+            if isinstance(exc, ClientConnectionError):
                 raise
+            if limit.is_over() and limit.when == end_by:
+                raise _support.total_timeout() from exc
             scheme = "https" if key.is_ssl else "http"
             url = URL.build(scheme=scheme, host=key.host, port=key.port, path="/")
             raise _support.connect_timeout(url) from exc
@@ -197,13 +230,8 @@ class BaseConnector:
             conn.close()
             raise _support.connector_closed()
 
-    async def _connect(
-        self, conn: _core.HTTPConnection, key: ConnectionKey, timeout: ClientTimeout
-    ) -> None:
+    async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
         raise NotImplementedError
-
-    def _expiry(self, seconds: float | None) -> Expiry:
-        return Expiry(self._loop, self._loop.time() + seconds if seconds else None)
 
 
 # ---- TCP ----------------------------------------------------------------------------------------
@@ -321,32 +349,38 @@ class TCPConnector(BaseConnector):
                 return choice
         return None
 
-    async def _resolve_host(self, host: str, port: int) -> list[ResolveResult]:
-        """The addresses of a host, which may be one itself.
+    def _literal(self, host: str, port: int) -> list[ResolveResult] | None:
+        """What a host that is an address itself resolves to; None if it is a name.
 
         Raises InvalidUrlClientError for 127.1 and such: forms that the system takes for an address,
         but that who filters hosts does not see as one.
         """
-        if ":" not in host and ends_in_number(host):
+        if ":" not in host:
+            if not ends_in_number(host):
+                return None
             if not is_canonical_ipv4(host):
                 raise InvalidUrlClientError(host, "is not a canonical IPv4 address")
-        elif ":" not in host:
-            return await self._names.resolve(host, port)
         return [
             ResolveResult(
                 hostname=host, host=host, port=port, family=self._family, proto=0, flags=0
             )
         ]
 
-    async def _connect(
-        self, conn: _core.HTTPConnection, key: ConnectionKey, timeout: ClientTimeout
-    ) -> None:
+    async def _resolve_host(self, host: str, port: int) -> list[ResolveResult]:
+        """The addresses of a host, which may be one itself."""
+        found = self._literal(host, port)
+        return await self._names.resolve(host, port) if found is None else found
+
+    async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
         host = key.host
         if host.endswith(".."):
             host = host.rstrip(".") + "."
         assert key.port is not None
         try:
-            found = await self._resolve_host(host, key.port)
+            found = self._literal(host, key.port)
+            if found is None:
+                with limit.of_lookup():
+                    found = await self._names.resolve(host, key.port)
         except OSError as exc:
             if isinstance(exc, ClientConnectionError) or (
                 isinstance(exc, asyncio.TimeoutError) and exc.errno is None
@@ -358,9 +392,11 @@ class TCPConnector(BaseConnector):
         while infos:
             tried: list[AddrInfoType] = []
             try:
-                return await self._connect_any(conn, key, timeout, host, infos, tried)
+                return await self._connect_any(conn, key, limit, host, infos, tried)
             except (ClientConnectorError, ServerFingerprintMismatch, asyncio.TimeoutError) as exc:
                 error = exc
+            if limit.is_over():
+                break
             # What a handshake failed with may work with another address.
             infos = [info for info in infos if info not in tried]
         if error is None:
@@ -374,7 +410,7 @@ class TCPConnector(BaseConnector):
         self,
         conn: _core.HTTPConnection,
         key: ConnectionKey,
-        timeout: ClientTimeout,
+        limit: Limit,
         host: str,
         infos: list[AddrInfoType],
         tried: list[AddrInfoType],
@@ -384,7 +420,7 @@ class TCPConnector(BaseConnector):
         context = self._ssl_context(key)
         fingerprint = self._fingerprint(key) if context is not None else None
         try:
-            with self._expiry(timeout.sock_connect):
+            with limit.of_attempt():
                 tried.append(infos[0])
                 sock, info = await self._connect_socket(infos, tried)
                 tried[:] = [info]
@@ -570,15 +606,13 @@ class UnixConnector(BaseConnector):
         """Of the socket."""
         return self._path
 
-    async def _connect(
-        self, conn: _core.HTTPConnection, key: ConnectionKey, timeout: ClientTimeout
-    ) -> None:
+    async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
         context: ssl_module.SSLContext | None = None
         if key.is_ssl:
             is_context = isinstance(key.ssl, ssl_module.SSLContext)
             context = key.ssl if is_context else default_context(key.ssl is True)  # type: ignore[assignment]
         try:
-            with self._expiry(timeout.sock_connect):
+            with limit.of_attempt():
                 await self._loop.create_unix_connection(
                     lambda: conn,
                     self._path,

@@ -165,4 +165,5 @@ class CachingResolver:
         lookups = list(self._lookups.values())
         for lookup in lookups:
             lookup.cancel()
-        await asyncio.gather(*lookups, return_exceptions=True)
+        if lookups:
+            await asyncio.wait(lookups)
