@@ -84,6 +84,8 @@ async def serving(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for peer in server.peers:  # a task that was cancelled before its first step closes nothing
+            peer.writer.close()
         await listener.wait_closed()
 
 
