@@ -4,6 +4,8 @@
  * Threads: the loop's. PYCALL: send, throw, close, and the finalizer of one that is not over. */
 #include "core/coro.h"
 
+#include "core/waiter.h"
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 void
@@ -12,6 +14,7 @@ coro_init(CoroObject *c, LoopObject *loop, const coro_kind *kind)
     c->loop = (LoopObject *)Py_NewRef((PyObject *)loop);
     c->kind = kind;
     c->wait = c->weakrefs = NULL;
+    c->fast = NULL;
     c->state = CORO_CREATED;
     c->finalized = c->quiet = 0;
 }
@@ -33,11 +36,24 @@ coro_clear(CoroObject *c)
     Py_CLEAR(c->wait);
 }
 
+/* The wait is over. */
+static inline void
+end_wait(CoroObject *c)
+{
+    waiter *w = c->fast;
+    if (w != NULL) {
+        c->fast = NULL;
+        waiter_clear(w);
+    }
+    Py_CLEAR(c->wait);
+}
+
 /* What it held is let go now, as a coroutine's frame is. */
 static void
 become_over(CoroObject *c)
 {
     c->state = CORO_OVER;
+    end_wait(c);
     if (c->kind->end != NULL) {
         c->kind->end(c);
     }
@@ -165,6 +181,37 @@ coro_await(CoroObject *c, PyObject *awaitable)
     return 0;
 }
 
+int
+coro_wait(CoroObject *c, waiter *w)
+{
+    if (waiter_start(w, c->loop) < 0) {
+        return -1;
+    }
+    Py_CLEAR(c->wait);
+    c->fast = w;
+    return 0;
+}
+
+static inline PyObject *
+awaited(const CoroObject *c)
+{
+    return c->fast != NULL ? c->fast->iterator : c->wait;
+}
+
+/* Send it what we were sent. */
+static PySendResult
+send_into(CoroObject *c, PyObject *arg, PyObject **value)
+{
+    if (c->fast != NULL) {
+        int taken = waiter_take(c->fast, c->loop);
+        if (taken != 0) {
+            *value = taken > 0 ? Py_NewRef(Py_None) : NULL;
+            return taken > 0 ? PYGEN_RETURN : PYGEN_ERROR;
+        }
+    }
+    return PyIter_Send(awaited(c), arg, value);
+}
+
 /* A call of wait.throw() has returned. */
 static PySendResult
 thrown_outcome(PyObject *answer, PyObject **value)
@@ -186,11 +233,15 @@ thrown_outcome(PyObject *answer, PyObject **value)
 static PySendResult
 throw_into(CoroObject *c, PyObject *exc, PyObject **value)
 {
+    *value = NULL;
+    if (c->fast != NULL) {
+        PyErr_SetRaisedException(exc);
+        return PYGEN_ERROR;
+    }
     PyObject *wait = Py_NewRef(c->wait), *method = NULL, *answer = NULL;
     PySendResult sent = PYGEN_ERROR;
     int leave = PyErr_GivenExceptionMatches(exc, PyExc_GeneratorExit);
     core_state *st = c->loop->st;
-    *value = NULL;
     int found = PyObject_GetOptionalAttr(wait, leave ? st->n_close : st->n_throw, &method);
     if (found > 0) {
         answer = leave ? PyObject_CallNoArgs(method) : PyObject_CallOneArg(method, exc);
@@ -260,14 +311,14 @@ static PySendResult
 proceed(CoroObject *c, PySendResult sent, PyObject *value, PyObject **result)
 {
     while (sent != PYGEN_NEXT) {
-        Py_CLEAR(c->wait);
+        end_wait(c);
         coro_outcome outcome = c->kind->step(c, value, result);
         Py_XDECREF(value);
         if (outcome != CORO_WAIT) {
             return end_with(c, outcome);
         }
         value = NULL;
-        sent = PyIter_Send(c->wait, Py_None, &value);
+        sent = PyIter_Send(awaited(c), Py_None, &value);
     }
     c->state = CORO_WAITING;
     *result = value;
@@ -288,7 +339,7 @@ coro_am_send(PyObject *self, PyObject *arg, PyObject **result)
     Py_INCREF(self);
     c->state = CORO_RUNNING;
     if (state == CORO_WAITING) {
-        sent = PyIter_Send(c->wait, arg, &value);
+        sent = send_into(c, arg, &value);
     }
     sent = proceed(c, sent, value, result);
     Py_DECREF(self);
@@ -458,7 +509,7 @@ coro_get_running(PyObject *self, void *Py_UNUSED(closure))
 PyObject *
 coro_get_await(PyObject *self, void *Py_UNUSED(closure))
 {
-    PyObject *wait = ((CoroObject *)self)->wait;
+    PyObject *wait = awaited((CoroObject *)self);
     return Py_NewRef(wait != NULL ? wait : Py_None);
 }
 

@@ -9,6 +9,8 @@
 
 #include "core/loop.h"
 
+struct waiter; /* core/waiter.h */
+
 typedef struct CoroObject CoroObject;
 
 typedef enum { CORO_ERROR = -1, CORO_WAIT = 0, CORO_DONE = 1 } coro_outcome;
@@ -31,6 +33,7 @@ struct CoroObject {
     LoopObject *loop;      /* strong, until it is freed */
     const coro_kind *kind;
     PyObject *wait;        /* strong: the iterator of what is awaited now, or NULL */
+    struct waiter *fast;   /* raw: what is awaited now by coro_wait(), or NULL */
     PyObject *weakrefs;
     char state;
     char finalized;        /* its memory is not used again */
@@ -63,6 +66,10 @@ coro_noop(core_state *st)
 /* In a step: await this next (a Future, a coroutine, anything awaitable) and return CORO_WAIT. Its steps are passed
  * through, and what is sent and thrown to us goes to it. 0, or -1 with an exception. PYCALL. */
 int coro_await(CoroObject *c, PyObject *awaitable);
+
+/* The same for somebody in C, who ends it by waiter_wake(); costs less than a future. `w` must stay where it is until
+ * the next step or the end. 0, or -1 with an exception. PYCALL. */
+int coro_wait(CoroObject *c, struct waiter *w);
 
 /* ---- for types of one's own: a struct that begins with CoroObject */
 /* The members of the base. Not tracked yet. A new reference to the loop is taken. */

@@ -4,7 +4,6 @@
 #include "http/hop.h"
 
 #include "core/clock.h"
-#include "http/wire.h"
 
 static coro_outcome acquire(hop *x, CoroObject *c);
 
@@ -32,12 +31,12 @@ raise_failure(hop *x)
     return CORO_ERROR;
 }
 
-/* A connection that was kept may have been closed by the server just then: nothing was answered. */
+/* A connection that was kept may have been closed by the server just then: nothing was answered; or not even sent. */
 static int
-was_stale(hop *x, PyObject *exc)
+was_stale(hop *x, PyObject *exc, int sent)
 {
     http_state *hs = state_of(x);
-    return x->may_retry && !x->fresh && x->response->reused && !x->response->answered
+    return (x->may_retry || !sent) && !x->fresh && x->response->reused && !x->response->answered
            && !(x->conn != NULL && x->conn->answered)
            && (PyErr_GivenExceptionMatches(exc, hs->ServerDisconnectedError)
                || PyErr_GivenExceptionMatches(exc, hs->ClientOSError));
@@ -56,7 +55,7 @@ slot_expired(deadline *d)
         url = Py_None;
     }
     Py_XSETREF(r->failure, http_error(x->loop->st, "pool_timeout", "(O)", url));
-    response_wake(r, &r->waiter);
+    response_wake(r, &r->slot);
 }
 
 static coro_outcome
@@ -68,7 +67,7 @@ wait_for_slot(hop *x, CoroObject *c)
         by = by == 0 || pool_by < by ? pool_by : by;
     }
     x->phase = HOP_QUEUED;
-    Py_XSETREF(x->response->waiter, Py_NewRef(x->waiter.future));
+    Py_XSETREF(x->response->slot, Py_NewRef(x->waiter.future));
     if ((by > 0 && deadline_set(x->loop, &x->slot_by, by) < 0) || coro_await(c, x->waiter.future) < 0) {
         return CORO_ERROR;
     }
@@ -109,17 +108,6 @@ open_connection(hop *x, CoroObject *c)
 
 /* ---- the request --------------------------------------------------------------------------- */
 
-static coro_outcome
-wait_for_head(hop *x, CoroObject *c)
-{
-    PyObject *future = loop_create_future((PyObject *)x->loop, NULL);
-    if (future == NULL) {
-        return CORO_ERROR;
-    }
-    Py_XSETREF(x->response->waiter, future);
-    return coro_await(c, future) < 0 ? CORO_ERROR : CORO_WAIT;
-}
-
 static int
 start_upload(hop *x)
 {
@@ -147,12 +135,13 @@ send_request(hop *x, CoroObject *c)
         .body_follows = x->upload != NULL,
         .upgrade = x->upgrade,
         .no_reuse = x->no_reuse,
+        .once = !x->may_retry,
     };
     r->reused = x->conn->exchanges > 0;
     x->phase = HOP_HEAD;
     if (conn_begin(x->conn, &r->user, &request) < 0) {
         PyObject *exc = PyErr_GetRaisedException();
-        if (was_stale(x, exc)) {
+        if (was_stale(x, exc, 0)) {
             Py_DECREF(exc);
             response_restart(r);
             x->fresh = 1;
@@ -164,15 +153,7 @@ send_request(hop *x, CoroObject *c)
     if (UNLIKELY(x->upload != NULL) && start_upload(x) < 0) {
         return CORO_ERROR;
     }
-    return wait_for_head(x, c);
-}
-
-/* Is it one that will not do? After a failure a new one is wanted. And what cannot be sent again is not sent on a
- * connection that has an end or bytes waiting, even if it became idle a moment ago: one system call more. */
-static int
-is_doubtful(const hop *x, ConnectionObject *conn)
-{
-    return conn->state != CONN_NEW && (x->fresh || (!x->may_retry && conn->exchanges > 0 && !conn->wire->is_quiet(conn)));
+    return coro_wait(c, &r->answered_by) < 0 ? CORO_ERROR : CORO_WAIT;
 }
 
 /* A slot: `conn`, which is stolen, may have to be connected first. */
@@ -198,10 +179,10 @@ acquire(hop *x, CoroObject *c)
         if (got == 0) {
             return wait_for_slot(x, c);
         }
-        if (LIKELY(!is_doubtful(x, conn))) {
+        if (LIKELY(!x->fresh || conn->state == CONN_NEW)) {
             return use(x, c, conn);
         }
-        conn_close(conn);
+        conn_close(conn); /* what failed once is not tried again with another old one */
         Py_DECREF(conn);
     }
 }
@@ -212,7 +193,7 @@ static coro_outcome
 slot_came(hop *x, CoroObject *c)
 {
     deadline_clear(x->loop, &x->slot_by);
-    Py_CLEAR(x->response->waiter);
+    Py_CLEAR(x->response->slot);
     if (x->response->failure != NULL) {
         return raise_failure(x);
     }
@@ -221,7 +202,7 @@ slot_came(hop *x, CoroObject *c)
     if (conn == NULL) {
         return CORO_ERROR;
     }
-    if (UNLIKELY(is_doubtful(x, conn))) {
+    if (UNLIKELY(x->fresh && conn->state != CONN_NEW)) {
         conn_close(conn);
         Py_DECREF(conn);
         return acquire(x, c);
@@ -251,7 +232,7 @@ answered(hop *x, CoroObject *c)
         PyErr_SetString(PyExc_RuntimeError, "await wasn't used with future");
         return CORO_ERROR;
     }
-    if (was_stale(x, r->failure)) {
+    if (was_stale(x, r->failure, 1)) {
         response_restart(r);
         x->fresh = 1;
         return acquire(x, c);

@@ -16,14 +16,14 @@ response_of(http_user *u)
 /* ---- waking -------------------------------------------------------------------------------- */
 
 void
-response_wake(ResponseObject *r, PyObject **waiter)
+response_wake(ResponseObject *r, PyObject **slot)
 {
-    PyObject *future = *waiter;
+    PyObject *future = *slot;
     if (future == NULL) {
         return;
     }
     core_state *st = r->loop->st;
-    *waiter = NULL;
+    *slot = NULL;
     PyObject *done = PyObject_CallMethodOneArg(future, st->n_set_result, Py_None);
     if (UNLIKELY(done == NULL)) {
         if (PyErr_ExceptionMatches(st->InvalidStateError)) {
@@ -35,6 +35,17 @@ response_wake(ResponseObject *r, PyObject **waiter)
     }
     Py_XDECREF(done);
     Py_DECREF(future);
+}
+
+/* The head has come, or will not come. */
+static void
+wake_caller(ResponseObject *r)
+{
+    response_wake(r, &r->slot);
+    if (r->answered_by.future != NULL && !r->answered_by.detached
+        && UNLIKELY(waiter_wake(&r->answered_by, r->loop, 1) < 0)) {
+        loop_error(r->loop, "Error while waking a request", NULL, NULL);
+    }
 }
 
 /* No more of the request's body is wanted. */
@@ -199,7 +210,7 @@ on_head(http_user *u, ConnectionObject *Py_UNUSED(c), char *base, const http1_he
         return -1;
     }
     r->started = r->answered = 1;
-    response_wake(r, &r->waiter);
+    wake_caller(r);
     return 0;
 }
 
@@ -261,7 +272,7 @@ on_failed(http_user *u, PyObject *exc)
     deadline_clear(r->loop, &r->total);
     if (!r->started) {
         Py_XSETREF(r->failure, Py_NewRef(exc));
-        response_wake(r, &r->waiter);
+        wake_caller(r);
     }
     else if (response_content(r) == NULL) {
         loop_error(r->loop, "Error at the end of a response", NULL, NULL);
@@ -410,12 +421,12 @@ response_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(r->body);
     Py_VISIT(r->content);
     Py_VISIT(r->foreign);
-    Py_VISIT(r->waiter);
+    Py_VISIT(r->slot);
     Py_VISIT(r->failure);
     Py_VISIT(r->upload);
     Py_VISIT(r->drained);
     Py_VISIT(r->continued);
-    return 0;
+    return waiter_visit(&r->answered_by, visit, arg);
 }
 
 /* `loop` stays until dealloc: it has the state. */
@@ -443,7 +454,8 @@ response_clear(PyObject *self)
     Py_CLEAR(r->body);
     Py_CLEAR(r->content);
     Py_CLEAR(r->foreign);
-    Py_CLEAR(r->waiter);
+    Py_CLEAR(r->slot);
+    waiter_clear(&r->answered_by);
     Py_CLEAR(r->failure);
     Py_CLEAR(r->upload);
     Py_CLEAR(r->drained);

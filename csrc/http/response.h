@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "core/coro.h"
+#include "core/waiter.h"
 #include "http/body.h"
 #include "http/connection.h"
 #include "http/target.h"
@@ -49,7 +50,8 @@ struct ResponseObject {
     PyObject *body;           /* strong: what read() has got, `_body`; or NULL */
     BodyObject *content;      /* strong, or NULL: not made yet */
     PyObject *foreign;        /* strong: a `content` that somebody has set; or NULL */
-    PyObject *waiter;         /* strong: future of the exchange, until the head is there; or NULL */
+    PyObject *slot;           /* strong: future of who waits for a connection, or NULL */
+    waiter answered_by;       /* of who waits for the head */
     PyObject *failure;        /* strong: why there will be no head */
     PyObject *upload;         /* strong: task that sends the body, or NULL */
     PyObject *drained;        /* strong: future of the upload that waits for room in the socket */
@@ -91,7 +93,7 @@ BodyObject *response_content(ResponseObject *r);
 void response_release(ResponseObject *r);
 /* It fails now with `exc`, borrowed, from our side. PYCALL. */
 void response_fail(ResponseObject *r, PyObject *exc);
-void response_wake(ResponseObject *r, PyObject **waiter); /* a future, which is let go. PYCALL */
+void response_wake(ResponseObject *r, PyObject **future); /* which is let go. PYCALL */
 
 /* ---- response_read.c */
 PyObject *response_read(PyObject *, PyObject *);

@@ -15,11 +15,11 @@ refuse_write(ResponseObject *r)
 }
 
 static PyObject *
-wait_for(ResponseObject *r, PyObject **waiter)
+wait_for(ResponseObject *r, PyObject **slot)
 {
     PyObject *future = loop_create_future((PyObject *)r->loop, NULL);
     if (future != NULL) {
-        Py_XSETREF(*waiter, Py_NewRef(future));
+        Py_XSETREF(*slot, Py_NewRef(future));
     }
     return future;
 }
