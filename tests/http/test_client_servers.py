@@ -326,8 +326,9 @@ async def main():
         before = rss()
         return await download(session) - before
 
-with asyncio.Runner(loop_factory=new_loop) if hasattr(asyncio, "Runner") else None as runner:
-    print(json.dumps(runner.run(main())))
+asyncio.set_event_loop(loop := new_loop())
+print(json.dumps(loop.run_until_complete(main())))
+loop.close()
 """
 
 
@@ -344,13 +345,11 @@ def growth(client, what, url, number=0):
 
 
 @pytest.mark.skipif(support.SANITIZED, reason="a sanitizer keeps what was freed")
-@pytest.mark.skipif(support.PY < (3, 11), reason="needs asyncio.Runner")
 def test_memory_of_10_000_requests(client, nginx):
     assert growth(client, "requests", base(nginx) + "/hello", 10_000) < 1 << 20
 
 
 @pytest.mark.skipif(support.SANITIZED, reason="a sanitizer keeps what was freed")
-@pytest.mark.skipif(support.PY < (3, 11), reason="needs asyncio.Runner")
 def test_memory_of_a_download_of_64_mib(client, nginx):
     grown = growth(client, "download", base(nginx) + "/large")
     assert grown < (4 << 20 if client.ours else 16 << 20)
