@@ -142,16 +142,18 @@ body_load(BodyObject *b)
 
 /* ---- waking -------------------------------------------------------------------------------- */
 
-void
-body_settle(core_state *st, PyObject *future)
+/* set_result(None) of a future that is stolen, unless it is done. PYCALL. */
+static void
+settle(LoopObject *loop, PyObject *future)
 {
+    core_state *st = loop->st;
     PyObject *r = PyObject_CallMethodOneArg(future, st->n_set_result, Py_None);
     if (UNLIKELY(r == NULL)) {
         if (PyErr_ExceptionMatches(st->InvalidStateError)) {
             PyErr_Clear(); /* cancelled */
         }
         else {
-            PyErr_WriteUnraisable(future);
+            loop_error(loop, "Error while waking the reader of a body", NULL, NULL);
         }
     }
     Py_XDECREF(r);
@@ -164,7 +166,7 @@ body_wake(BodyObject *b)
     PyObject *waiter = b->waiter;
     if (waiter != NULL) {
         b->waiter = NULL;
-        body_settle(b->loop->st, waiter);
+        settle(b->loop, waiter);
     }
 }
 
@@ -175,7 +177,7 @@ body_wake_all(BodyObject *b)
     body_wake(b);
     if (waiter != NULL) {
         b->eof_waiter = NULL;
-        body_settle(b->loop->st, waiter);
+        settle(b->loop, waiter);
     }
 }
 

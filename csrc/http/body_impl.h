@@ -64,7 +64,6 @@ int body_push_end(BodyObject *b);    /* a chunk ends at what is decoded so far; 
 int body_fail_cap(BodyObject *b);    /* too much was decoded. -1: out of memory. PYCALL */
 void body_raise(PyObject *exception);        /* sets it */
 int body_load(BodyObject *b);                /* http_load(); -1 with an exception. PYCALL */
-void body_settle(core_state *st, PyObject *future); /* set_result(None) unless it is done; stolen. PYCALL */
 
 /* 0 if reads may go on, -1 with the exception they raise. */
 static inline int
