@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from proto_support import FLAVOURS, remove_programs  # noqa: E402
+from proto_support import remove_programs  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,6 +19,6 @@ def programs_are_removed() -> Iterator[None]:
     remove_programs()
 
 
-@pytest.fixture(params=FLAVOURS)
+@pytest.fixture(params=["plain", "sanitized"])
 def flavour(request: pytest.FixtureRequest) -> str:
     return request.param

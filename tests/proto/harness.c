@@ -26,6 +26,7 @@ enum {
     FRONT = 16, /* the unreadable page is before the input */
     TEXT = 32,  /* also aiohttp's words for the error */
     TO_CONNECT = 64,
+    NO_MEMORY = 128, /* no allocation succeeds */
 };
 enum { AREA = 1 << 21 };
 
@@ -40,6 +41,25 @@ typedef struct output {
 } output;
 
 static char *areas[2];
+static int no_memory; /* while it is set */
+
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+
+/* The linker has all calls of malloc() and realloc() come here (--wrap). */
+void *
+__wrap_malloc(size_t n)
+{
+    return no_memory ? NULL : __real_malloc(n);
+}
+
+void *
+__wrap_realloc(void *p, size_t n)
+{
+    return no_memory ? NULL : __real_realloc(p, n);
+}
 
 static void
 die(const char *what)
@@ -221,7 +241,9 @@ feed_body(run *r, const char *base, size_t len)
 static size_t
 feed_head(run *r, char *base, size_t len)
 {
+    no_memory = (r->flags & NO_MEMORY) != 0;
     int rc = http1_head_parse(&r->head, &r->limits, base, len);
+    no_memory = 0;
     if (rc < 0) {
         say_error(r, rc, "head", base, len);
     }
@@ -400,8 +422,10 @@ write_request(const request *q, const char *s, output *o)
         size_t bad = 0, before = b.len;
         const char *first = place(0, s + at, q->b, q->flags & FRONT);
         const char *second = place(1, s + at + q->b, q->c, q->flags & FRONT);
+        no_memory = (q->flags & NO_MEMORY) != 0;
         rc = at == 0 ? http1_write_request(&b, first, q->b, second, q->c, 1)
                      : http1_write_field(&b, first, q->b, second, q->c);
+        no_memory = 0;
         if (rc < 0) {
             int name = http1_check_token(first, q->b, &bad);
             int value = at == 0 ? http1_check_target(second, q->c, &bad)

@@ -18,10 +18,11 @@ HARNESS = Path(__file__).with_name("harness.c")
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
 FLAVOURS = {
     "plain": ["-O2"],
+    "scalar": ["-O2", "-DUVOLT_NO_SIMD"],
     "sanitized": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
 }
 LIMITS = (8190, 8190, 128)
-STRICT, CUT, TO_HEAD, NO_EOF, FRONT, TEXT, TO_CONNECT = (1 << i for i in range(7))
+STRICT, CUT, TO_HEAD, NO_EOF, FRONT, TEXT, TO_CONNECT, NO_MEMORY = (1 << i for i in range(8))
 
 
 _folders: list[Path] = []
@@ -49,8 +50,8 @@ def harness(flavour: str) -> Path:
     """The compiled harness. It includes http1_lines.c, which is not taken from the archive then."""
     archive = library(flavour)
     program = archive.with_name("harness")
-    command = [*compiler(flavour), str(HARNESS), str(archive), "-o", str(program)]
-    subprocess.run(command, check=True)
+    command = [*compiler(flavour), str(HARNESS), str(archive), "-Wl,--wrap=malloc,--wrap=realloc"]
+    subprocess.run([*command, "-o", str(program)], check=True)
     return program
 
 

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 
 import aiohttp_oracle
 import pytest
-from proto_support import CUT, FRONT, LIMITS, STRICT, TEXT, Case, response, responses, run
+from proto_support import (
+    CUT,
+    FRONT,
+    LIMITS,
+    NO_MEMORY,
+    STRICT,
+    TEXT,
+    Case,
+    response,
+    responses,
+    run,
+)
 
 OK = b"HTTP/1.1 200 OK\r\n"
 NO_VERSION = "Invalid HTTP version"
@@ -364,6 +375,17 @@ def test_all_line_functions_agree() -> None:
     for answer in answers:
         assert len(set(answer.splitlines())) == 1, answer
     assert max(len(answer.splitlines()) for answer in answers) >= 1
+
+
+def test_without_vector_code() -> None:
+    """As on other processors."""
+    for flags in (0, STRICT):
+        assert errors("scalar", flags) == errors("plain", flags)
+
+
+def test_out_of_memory(flavour: str) -> None:
+    outcome = response(field(b"A: b"), NO_MEMORY, flavour=flavour)
+    assert (outcome.code, outcome.error) == (-10, "Out of memory")
 
 
 def test_time_is_linear() -> None:

@@ -6,7 +6,7 @@ import random
 import re
 
 import pytest
-from proto_support import FRONT, Case, run
+from proto_support import FRONT, NO_MEMORY, Case, run
 
 NOMEM, FULL, METHOD, TARGET, NAME, VALUE = -1, -2, -3, -4, -5, -6
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -91,6 +91,10 @@ def test_ceiling() -> None:
         write(*many, ceiling=20 * 5000)
         == b"GET /abc HTTP/1.1\r\n" + b"Hdr: vvvv\r\n" * 5000 + b"\r\n"
     )
+
+
+def test_out_of_memory(flavour: str) -> None:
+    assert write((b"GET", b"/"), front=NO_MEMORY, flavour=flavour) == NOMEM
 
 
 def test_every_byte() -> None:
