@@ -1,5 +1,7 @@
 /* decode.c - libFuzzer target: content decoding. Whatever comes, in whatever pieces, for whatever rooms: no byte is
- * read or written out of bounds, all input is used, and how it was cut makes no difference to the outcome. */
+ * read or written out of bounds, all input is used, and how it was cut makes no difference to the outcome.
+ *
+ * fuzz-build: -DUVOLT_HAVE_BROTLI -DUVOLT_HAVE_ZSTD csrc/http/decode.c csrc/http/codec.c -lz -lbrotlidec -lzstd */
 #include "http/decode.h"
 
 #include <assert.h>

@@ -26,7 +26,7 @@ def test_there_are_targets() -> None:
 def test_corpus(target: str, tmp_path: Path) -> None:
     source = FUZZ / f"{target}.c"
     # As tools/fuzz.sh reads it: what a target needs besides csrc/proto.
-    extra = re.search(r"fuzz-build: (.*[^ */])", source.read_text(encoding="utf-8"))
+    extra = re.search(r"fuzz-build: (.*[^ */\n])", source.read_text(encoding="utf-8"))
     program = tmp_path / target
     command = [*compiler("sanitized"), f"-I{FUZZ}", str(source), str(REPLAY)]
     command += [str(library("sanitized")), *(extra[1].split() if extra else ())]
