@@ -54,8 +54,11 @@ def ways(fault: Fault, way: str) -> Iterator[Sequence[bytes]]:
             yield [data[:at], data[at:]]
 
 
-def check(client: Client, fault: Fault, way: str) -> None:
-    """Send it in that way, look at the outcome, and that the session is whole afterwards."""
+def check(client: Client, fault: Fault, way: str, certificates: Any = None) -> None:
+    """Send it in that way, look at the outcome, and that the session is whole afterwards. Over TLS
+    with certificates."""
+    tls = certificates and certificates.server()
+    trust = certificates and certificates.client()
     if not client.ours and not fault.oracle:
         return
     sending: list[Sequence[bytes]] = []
@@ -71,8 +74,8 @@ def check(client: Client, fault: Fault, way: str) -> None:
                 return
 
     async def main() -> None:
-        async with raw(script) as server:
-            connector = client.http.TCPConnector(limit=1)
+        async with raw(script, ssl=tls) as server:
+            connector = client.http.TCPConnector(limit=1, ssl=trust or True)
             async with client.session(connector=connector) as http:
                 for pieces in ways(fault, way):
                     sending.append(pieces)
