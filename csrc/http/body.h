@@ -29,6 +29,9 @@ void body_begin_chunks(BodyObject *b);                 /* it is chunked: readchu
 
 /* What came off the wire, copied. 0, or -1 with an exception (out of memory). PYCALL: wakes the reader. */
 int body_feed(BodyObject *b, const char *base, size_t n);
+/* `left` more bytes are to come: 1: the next are best read to *base, at most *room, and then fed from there; 0: from
+ * anywhere; -1: let the reader have its turn first. */
+int body_room(BodyObject *b, uint64_t left, char **base, size_t *room);
 int body_chunk_end(BodyObject *b);                     /* the same; after the chunk's last byte */
 int body_feed_eof(BodyObject *b);                      /* all came; on_eof callbacks are called. PYCALL */
 void body_fail(BodyObject *b, PyObject *exc);          /* nothing more comes: readers get `exc`. PYCALL */

@@ -2,7 +2,8 @@
 #include "http/body_impl.h"
 #include "http/state.h"
 
-#define PRESIZE_MAX (16 << 20) /* bytes of memory that a Content-Length alone gets */
+#define PRESIZE_MAX (16 << 20)   /* bytes of memory that a Content-Length alone gets */
+#define PRESIZE_UNREAD (1 << 20) /* the same, before anybody reads */
 
 /* ---- in ------------------------------------------------------------------------------------ */
 
@@ -12,12 +13,26 @@ reads_all(const BodyObject *b)
     return b->low == PY_SSIZE_T_MAX;
 }
 
-/* Whoever reads wants it all: it grows as one object. */
+/* Bytes of memory to get for what is to come. */
+static size_t
+presize(const BodyObject *b)
+{
+    uint64_t due = b->expected > b->total ? b->expected - b->total : 0;
+    return due > PRESIZE_MAX ? PRESIZE_MAX : (size_t)due;
+}
+
+/* Is the next piece to be the whole body, though nobody reads yet? */
+static int
+begins_whole(const BodyObject *b)
+{
+    return b->total == 0 && b->expected <= PRESIZE_UNREAD;
+}
+
+/* It grows as one object. What lies in its place already is not copied. */
 static int
 append_growing(BodyObject *b, const char *base, size_t n)
 {
-    uint64_t due = b->expected > b->total ? b->expected - b->total : 0;
-    size_t hint = due > PRESIZE_MAX ? PRESIZE_MAX : (size_t)due;
+    size_t hint = presize(b);
     while (n > 0) {
         char *to;
         size_t room;
@@ -25,7 +40,9 @@ append_growing(BodyObject *b, const char *base, size_t n)
             return -1;
         }
         size_t part = n < room ? n : room;
-        memcpy(to, base, part);
+        if (to != base) {
+            memcpy(to, base, part);
+        }
         pieces_commit(&b->data, part);
         base += part;
         n -= part;
@@ -42,6 +59,7 @@ feed_begin(BodyObject *b, size_t n)
         return -1;
     }
     b->wire_total += n;
+    b->fed_in = b->loop->polls;
     return b->exception == NULL && !b->draining && n > 0;
 }
 
@@ -69,9 +87,29 @@ body_feed(BodyObject *b, const char *base, size_t n)
         rc = pieces_append(&b->wire, base, n);
     }
     else {
-        rc = reads_all(b) ? append_growing(b, base, n) : pieces_append(&b->data, base, n);
+        int whole = reads_all(b) || begins_whole(b);
+        rc = whole ? append_growing(b, base, n) : pieces_append(&b->data, base, n);
     }
     return rc < 0 ? -1 : feed_done(b, n);
+}
+
+int
+body_room(BodyObject *b, uint64_t left, char **base, size_t *room)
+{
+    if (b->eof || b->exception != NULL || b->draining || b->decoder != NULL) {
+        return 0;
+    }
+    if (!reads_all(b)) {
+        return b->data.size > 0 && b->fed_in == b->loop->polls ? -1 : 0;
+    }
+    if (pieces_reserve(&b->data, presize(b), 1, base, room) < 0) {
+        PyErr_Clear(); /* feeding will say so */
+        return 0;
+    }
+    if (*room > left) {
+        *room = (size_t)left;
+    }
+    return 1;
 }
 
 int

@@ -36,6 +36,7 @@ struct BodyObject {
     size_t low, high;       /* bytes: marks of back-pressure */
     size_t ends_low, ends_high;
     size_t cap;             /* bytes, 0: none */
+    uint64_t fed_in;        /* the poll in which bytes were fed last */
     uint64_t expected;      /* bytes, as its Content-Length says; 0: unknown */
     unsigned eof_reads;     /* read() at the end, in a row */
     char eof;

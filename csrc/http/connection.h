@@ -23,6 +23,9 @@ typedef struct http_user_ops {
     int (*head)(http_user *u, ConnectionObject *c, char *base, const http1_head *h);
     int (*body)(http_user *u, const char *base, size_t n); /* n > 0 bytes, chunked coding removed; -1 as above */
     int (*chunk_end)(http_user *u);                        /* -1 as above */
+    /* May be NULL. `left` more bytes of the body are to come: where the next ones shall lie, so that body() is given
+     * them in place. 1: into *base, at most *room <= left; 0: anywhere; -1: nowhere, before the next poll. */
+    int (*room)(http_user *u, uint64_t left, char **base, size_t *room);
     /* The response is whole. The connection has gone back to the pool or is closed, u->conn is NULL. */
     void (*done)(http_user *u);
     void (*failed)(http_user *u, PyObject *exc); /* instead of done(); exc is borrowed */
@@ -154,6 +157,7 @@ void conn_finish(ConnectionObject *c, size_t left); /* the response is whole, wi
 
 /* connection_read.c */
 int conn_data(PyObject *self, char *base, Py_ssize_t n); /* core_state.native_data. PYCALL */
+int conn_room(PyObject *self, char **base, size_t *room); /* core_state.native_room */
 void conn_ended(ConnectionObject *c, PyObject *exc);     /* EOF, or lost by `exc` (NULL, None: as EOF). PYCALL */
 void conn_read_left(ConnectionObject *c);                /* what the peer said before the socket failed. PYCALL */
 

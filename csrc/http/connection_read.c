@@ -9,6 +9,7 @@
 
 #define MAX_INTERIM 8        /* 1xx responses to one request */
 #define HEAD_PIECE 4096      /* bytes added to a held head at a time */
+#define DIRECT_MIN 32768     /* bytes of a body left, to be read into their place */
 #define MAX_ERROR_BYTES 4096 /* of a head, for the text of an error */
 
 /* Is this exchange still the one that is on? */
@@ -236,6 +237,18 @@ read_body(ConnectionObject *c, const char *base, size_t n)
             return;
         }
     }
+}
+
+/* A large body of known length goes straight to where its reader wants it. */
+int
+conn_room(PyObject *self, char **base, size_t *room)
+{
+    const ConnectionObject *c = (ConnectionObject *)self;
+    if (c->state != CONN_BUSY || c->phase != READ_BODY || c->body.kind != HTTP1_BODY_LENGTH
+        || c->body.left < DIRECT_MIN || c->user->ops->room == NULL) {
+        return 0;
+    }
+    return c->user->ops->room(c->user, c->body.left, base, room);
 }
 
 /* ---- what came ----------------------------------------------------------------------------- */

@@ -148,8 +148,15 @@ exchange_writable(http_user *u)
     }
 }
 
-static const http_user_ops exchange_ops = {exchange_head, exchange_body,   exchange_chunk_end, exchange_done,
-                                           exchange_failed, exchange_expect, exchange_writable};
+static const http_user_ops exchange_ops = {
+    .head = exchange_head,
+    .body = exchange_body,
+    .chunk_end = exchange_chunk_end,
+    .done = exchange_done,
+    .failed = exchange_failed,
+    .expect = exchange_expect,
+    .writable = exchange_writable,
+};
 
 /* ---- HTTPConnection.exchange() ------------------------------------------------------------- */
 

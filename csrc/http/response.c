@@ -235,6 +235,13 @@ on_body(http_user *u, const char *base, size_t n)
 }
 
 static int
+on_room(http_user *u, uint64_t left, char **base, size_t *room)
+{
+    ResponseObject *r = response_of(u);
+    return r->content == NULL ? 0 : body_room(r->content, left, base, room);
+}
+
+static int
 on_chunk_end(http_user *u)
 {
     ResponseObject *r = response_of(u);
@@ -302,6 +309,7 @@ on_writable(http_user *u)
 static const http_user_ops response_ops = {
     .head = on_head,
     .body = on_body,
+    .room = on_room,
     .chunk_end = on_chunk_end,
     .done = on_done,
     .failed = on_failed,

@@ -45,6 +45,7 @@ http_init(PyObject *module, core_state *st)
     }
     st->native_type = http->http_connection_type;
     st->native_data = conn_data;
+    st->native_room = conn_room;
     return 0;
 }
 

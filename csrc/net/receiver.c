@@ -332,6 +332,12 @@ deliver_native(receiver *rx, const char *base, Py_ssize_t n)
     return rx->loop->st->native_data(rx->protocol, (char *)base, n);
 }
 
+int
+receiver_is_native(const receiver *rx)
+{
+    return rx->deliver == deliver_native;
+}
+
 /* ---- choosing ------------------------------------------------------------------------------ */
 
 /* A protocol without data_received that is no BufferedProtocol, but has its get_buffer, is taken for one, as

@@ -42,6 +42,14 @@ receiver_is_buffered(const receiver *r)
     return r->get_buffer != NULL;
 }
 
+/* A protocol in C? Then where its bytes go: 1 into *base, 0 anywhere, -1 nowhere in this poll. */
+int receiver_is_native(const receiver *r);
+static inline int
+receiver_native_room(const receiver *r, char **base, size_t *room)
+{
+    return r->loop->st->native_room(r->protocol, base, room);
+}
+
 /* reader.feed_data(bytes), without its Python frame where nobody has replaced it. -1 with an exception. PYCALL. */
 int receiver_feed(core_state *st, PyObject *reader, const char *base, Py_ssize_t n);
 

@@ -33,13 +33,32 @@ buffered_alloc(StreamObject *s, uv_buf_t *buf)
 
 static const stream_sink buffered_sink = {buffered_alloc, protocol_data};
 
+static void
+native_alloc(StreamObject *s, uv_buf_t *buf)
+{
+    char *base = NULL;
+    size_t room = 0;
+    int given = receiver_native_room(&s->to, &base, &room);
+    if (given == 0) {
+        stream_plain_alloc(s, buf);
+    }
+    else if (given > 0) {
+        buf->base = base;
+        buf->len = room;
+    }
+}
+
+static const stream_sink native_sink = {native_alloc, protocol_data};
+
 int
 stream_set_protocol(StreamObject *s, PyObject *protocol)
 {
     if (receiver_set(&s->to, protocol) < 0) {
         return -1;
     }
-    s->sink = receiver_is_buffered(&s->to) ? &buffered_sink : &plain_sink;
+    s->sink = receiver_is_buffered(&s->to) ? &buffered_sink
+              : receiver_is_native(&s->to) ? &native_sink
+                                           : &plain_sink;
     return 0;
 }
 

@@ -102,6 +102,8 @@ typedef struct core_state {
      * exception. The bytes may be changed where they lie. See net/receiver.h; a layer above fills them in. */
     PyTypeObject *native_type;   /* borrowed, or NULL */
     int (*native_data)(PyObject *protocol, char *base, Py_ssize_t n);
+    /* Where its next bytes go: 1 into *base; 0 anywhere; -1 nowhere in this poll. */
+    int (*native_room)(PyObject *protocol, char **base, size_t *room);
     struct http_state *http;     /* raw: http/state.c makes and frees it */
     struct openssl_api *openssl; /* raw: tls/openssl.c makes it at first use and frees it */
     const char *openssl_why;     /* raw, a literal: why there is none */
