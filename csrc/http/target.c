@@ -269,8 +269,9 @@ int
 target_find(core_state *st, target_cache *cache, PyObject *session, PyObject *url, TargetObject **found)
 {
     *found = NULL;
-    if (UNLIKELY(!PyUnicode_CheckExact(url))) {
-        return find_by_python(st, session, url, found); /* a yarl.URL: what it says is what is sent */
+    int is_text = PyUnicode_CheckExact(url);
+    if (UNLIKELY(!is_text && (PyObject *)Py_TYPE(url) != st->http->URL)) {
+        return find_by_python(st, session, url, found);
     }
     if (LIKELY(cache->by_text != NULL)) {
         PyObject *known = PyDict_GetItemWithError(cache->by_text, url);
@@ -282,7 +283,15 @@ target_find(core_state *st, target_cache *cache, PyObject *session, PyObject *ur
             return -1;
         }
     }
-    return find_new(st, cache, session, url, found);
+    if (is_text) {
+        return find_new(st, cache, session, url, found);
+    }
+    int rc = find_by_python(st, session, url, found); /* a yarl.URL: what it says is what is sent */
+    if (rc > 0 && keep(&cache->by_text, url, *found) < 0) {
+        Py_CLEAR(*found);
+        rc = -1;
+    }
+    return rc;
 }
 
 int

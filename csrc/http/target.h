@@ -1,6 +1,6 @@
 /* target.h - where a URL's request goes: its route, request target and Host, found once per URL.
  *
- * A session keeps the targets of the URLs it has seen, by their text, up to TARGET_CACHE of them; and for each
+ * A session keeps the targets of the URLs it has seen, by their text or yarl.URL, up to TARGET_CACHE of them; and for each
  * origin one of them, from which the next URL of that origin has its route without asking Python. */
 #ifndef UVOLT_HTTP_TARGET_H
 #define UVOLT_HTTP_TARGET_H
@@ -22,7 +22,7 @@ typedef struct TargetObject {
 } TargetObject;
 
 typedef struct target_cache {
-    PyObject *by_text;   /* strong: dict, str -> TargetObject; NULL until used */
+    PyObject *by_text;   /* strong: dict, str or yarl.URL -> TargetObject; NULL until used */
     PyObject *by_origin; /* strong: the same, "http://host:port" -> any target of it */
 } target_cache;
 
