@@ -72,7 +72,9 @@ feed_done(BodyObject *b, size_t n)
     if (body_over_cap(b)) {
         return body_fail_cap(b);
     }
-    body_wake(b);
+    if (!b->whole) {
+        body_wake(b);
+    }
     return body_check_high(b);
 }
 
@@ -132,7 +134,7 @@ body_begin_chunks(BodyObject *b)
 int
 body_chunk_end(BodyObject *b)
 {
-    if (b->exception != NULL || b->draining) {
+    if (b->exception != NULL || b->draining || b->whole) {
         return 0;
     }
     if (b->decoder != NULL && (b->wire.size > 0 || b->more)) {

@@ -47,6 +47,7 @@ struct BodyObject {
     char draining;
     char detached;          /* its source has gone */
     char timed;             /* `timer` is entered */
+    char whole;             /* the reader waits for all of it: it need not be woken before */
 };
 
 /* body.c ------------------------------------------------------------------------------------ */

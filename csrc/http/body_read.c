@@ -65,6 +65,7 @@ static void
 stop_waiting(BodyObject *b)
 {
     b->reader = NULL;
+    b->whole = 0;
     Py_CLEAR(b->waiter);
     if (UNLIKELY(b->timed)) {
         leave_timer(b);
@@ -111,6 +112,7 @@ body_read_end(BodyObject *b, CoroObject *c)
 {
     if (b->reader == c) {
         b->reader = NULL;
+        b->whole = 0;
         Py_CLEAR(b->waiter);
     }
 }
@@ -437,7 +439,11 @@ body_read_step(BodyObject *b, CoroObject *c, const char *method, PyObject *value
         return CORO_ERROR;
     }
     coro_outcome outcome = try_all(b, result);
-    return outcome == CORO_WAIT ? wait_for_more(b, c, method) : outcome;
+    if (outcome == CORO_WAIT) {
+        outcome = wait_for_more(b, c, method);
+        b->whole = b->reader == c && b->decoder == NULL;
+    }
+    return outcome;
 }
 
 /* ---- wait_eof() ---------------------------------------------------------------------------- */
