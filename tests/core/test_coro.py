@@ -309,6 +309,7 @@ def test_what_it_says_of_itself(make: Make) -> None:
     assert coro.cr_await is None
 
 
+@pytest.mark.filterwarnings("ignore:the .*signature of throw:DeprecationWarning")
 @pytest.mark.parametrize("args", [(), (1,), (KeyError, 1, None, None), (KeyError, None, 5)])
 def test_bad_throw(make: Make, args: tuple[Any, ...]) -> None:
     coro = make(Steps(1))
