@@ -55,12 +55,12 @@ bench-full: ## all benchmarks, all peers, with instructions and system calls, an
 	$(python) benchmarks/run.py --full --docs $(BENCH_ARGS)
 
 .PHONY: lint
-lint: ## ruff, mypy, stubtest, the C text checks
+lint: ## ruff, mypy, stubtest of the stubs of C, the C text checks
 	@tools/venv.sh test,lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy python/uvolt
-	$(VENV)/bin/stubtest --mypy-config-file pyproject.toml uvolt
+	$(VENV)/bin/stubtest --mypy-config-file pyproject.toml uvolt._core
 	$(python) -m pytest tests/lint $(PYTEST_ARGS)
 
 .PHONY: asan

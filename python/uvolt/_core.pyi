@@ -531,6 +531,7 @@ class StreamIterator:
     def __aiter__(self) -> StreamIterator: ...
     def __anext__(self) -> _Coroutine[Any, Any, Any]: ...
 
+@disjoint_base
 class StreamReader:
     total_bytes: int
     total_raw_bytes: int
@@ -586,7 +587,7 @@ class HTTPRoute:
     @property
     def slots(self) -> int: ...
 
-@disjoint_base
+@final
 class HTTPPool:
     def __new__(
         cls,
