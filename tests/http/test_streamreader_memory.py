@@ -61,10 +61,13 @@ async def packed(reader):
     assert await reader.read()
 
 
+# No function is made while memory is short: CPython 3.12 and 3.13 crash then.
+async def read(reader):
+    return await reader.read()
+
+
 async def waited(reader):
-    async def read():
-        return await reader.read()
-    task = asyncio.ensure_future(read())
+    task = asyncio.ensure_future(read(reader))
     try:
         await asyncio.sleep(0)
         feed(reader, TEXT[:2000])
@@ -145,6 +148,8 @@ print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
     ("scenario", "attempts"), [("plain", 200), ("packed", 150), ("waited", 120), ("broken", 60)]
 )
 def test_an_allocation_fails(scenario: str, attempts: int) -> None:
+    if support.PY >= (3, 12) and scenario == "broken":
+        pytest.skip("CPython itself crashes when it cannot make a function, in textwrap.indent()")
     out = support.script(
         "uvolt",
         SCRIPT,
