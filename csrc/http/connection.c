@@ -91,10 +91,12 @@ conn_fail(ConnectionObject *c, PyObject *exc)
     PyObject *object;
     Py_INCREF(c);
     http_user *u = conn_steal_user(c, &object);
+    PyObject *self = u == NULL ? NULL : Py_NewRef(u->self); /* closing may run code that drops it */
     give_up(c, 1);
     if (u != NULL) {
         u->ops->failed(u, exc);
     }
+    Py_XDECREF(self);
     Py_XDECREF(object);
     Py_DECREF(exc);
     Py_DECREF(c);
@@ -119,6 +121,7 @@ conn_finish(ConnectionObject *c, size_t left)
     int keep = c->keep && left == 0 && whole && !c->eof;
     Py_INCREF(c);
     http_user *u = conn_steal_user(c, &object);
+    PyObject *self = Py_NewRef(u->self); /* as in conn_fail() */
     if (UNLIKELY(c->reading_paused)) {
         c->reading_paused = 0;
         wire_call(c, c->loop->st->http->n_resume_reading);
@@ -127,6 +130,7 @@ conn_finish(ConnectionObject *c, size_t left)
         give_up(c, !whole);
     }
     u->ops->done(u);
+    Py_DECREF(self);
     Py_DECREF(object);
     Py_DECREF(c);
 }

@@ -36,7 +36,8 @@ typedef struct http_user_ops {
 /* Embedded in whoever has an exchange on a connection. */
 struct http_user {
     const http_user_ops *ops;
-    PyObject *object;       /* borrowed: who embeds it; the connection holds it strongly while the exchange is on */
+    PyObject *object;       /* borrowed: the connection holds it strongly while the exchange is on: who embeds it, or None */
+    PyObject *self;         /* borrowed: who embeds it; it is held while it is told of the end */
     ConnectionObject *conn; /* borrowed: NULL when no exchange is on */
 };
 

@@ -187,7 +187,9 @@ conn_begin(ConnectionObject *c, http_user *u, const conn_request *r)
     }
     c->exchanges++;
     if (UNLIKELY(c->wire->send(c, r->head, r->head_len, r->body) < 0)) {
+        PyObject *exc = PyErr_GetRaisedException();
         conn_abort(c);
+        PyErr_SetRaisedException(exc);
         return -1;
     }
     c->user = u;

@@ -49,13 +49,15 @@ slot_expired(deadline *d)
 {
     hop *x = (hop *)(void *)((char *)d - offsetof(hop, slot_by));
     ResponseObject *r = x->response;
+    Py_INCREF(r); /* the collector may run */
     PyObject *url = target_url(x->loop->st, r->target);
     if (url == NULL) {
         PyErr_Clear();
         url = Py_None;
     }
-    Py_XSETREF(r->failure, http_error(x->loop->st, "pool_timeout", "(O)", url));
+    Py_XSETREF(r->failure, http_error(r->loop->st, "pool_timeout", "(O)", url));
     response_wake(r, &r->slot);
+    Py_DECREF(r);
 }
 
 static coro_outcome
@@ -152,6 +154,9 @@ send_request(hop *x, CoroObject *c)
     }
     if (UNLIKELY(x->upload != NULL) && start_upload(x) < 0) {
         return CORO_ERROR;
+    }
+    if (UNLIKELY(r->started || r->failure != NULL)) { /* from within what we called: nobody is going to wake us */
+        return coro_await(c, x->loop->st->noop) < 0 ? CORO_ERROR : CORO_WAIT;
     }
     return coro_wait(c, &r->answered_by) < 0 ? CORO_ERROR : CORO_WAIT;
 }
@@ -311,5 +316,8 @@ hop_traverse(hop *x, visitproc visit, void *arg)
     Py_VISIT(x->body);
     Py_VISIT(x->upload);
     Py_VISIT(x->timeout);
+    Py_VISIT(x->waiter.route);
+    Py_VISIT(x->waiter.future);
+    Py_VISIT(x->waiter.conn);
     return 0;
 }

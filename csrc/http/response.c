@@ -334,9 +334,11 @@ static void
 total_expired(deadline *d)
 {
     ResponseObject *r = (ResponseObject *)(void *)((char *)d - offsetof(ResponseObject, total));
+    Py_INCREF(r); /* the collector may run */
     PyObject *exc = http_error(r->loop->st, "total_timeout", NULL);
     response_fail(r, exc);
     Py_DECREF(exc);
+    Py_DECREF(r);
 }
 
 void
@@ -378,6 +380,7 @@ response_new(SessionObject *session, PyTypeObject *type, PyObject *method, Targe
     }
     r->user.ops = &response_ops;
     r->user.object = Py_None; /* see the contract: not kept by the connection */
+    r->user.self = (PyObject *)r;
     r->loop = (LoopObject *)Py_NewRef(session->loop);
     r->session = Py_NewRef((PyObject *)session);
     r->target = (TargetObject *)Py_XNewRef((PyObject *)target);
@@ -398,6 +401,7 @@ response_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUS
     if (r != NULL) {
         r->user.ops = &response_ops;
         r->user.object = Py_None;
+        r->user.self = (PyObject *)r;
         r->content_length = -1;
         r->read_bufsize = 1 << 16;
         r->closed = 1;
@@ -507,7 +511,8 @@ response_dealloc(PyObject *self)
         deadline_clear(loop, &r->total);
     }
     if (r->sent.data != NULL) {
-        session_give_buffer((SessionObject *)r->session, &r->sent);
+        int ours = loop != NULL && r->session != NULL && PyObject_TypeCheck(r->session, loop->st->http->http_session_type);
+        session_give_buffer(ours ? (SessionObject *)r->session : NULL, &r->sent);
     }
     response_clear(self);
     PyMem_Free(r->head.fields);

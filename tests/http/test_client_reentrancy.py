@@ -1,0 +1,159 @@
+"""Code of the program runs inside the client: transports that are not uvolt's, task factories."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import support
+from http_support import raw
+from test_request_fast import GENERAL, ok, run
+
+import uvolt.http
+
+HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
+
+
+class Foreign(asyncio.Transport):
+    """Calls `hook(name)` in each method."""
+
+    def __init__(self, conn: Any, hook: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.conn = conn
+        self.hook = hook
+        self.sent = b""
+
+    def write(self, data: Any) -> None:
+        self.hook("write")
+        self.sent += bytes(data)
+
+    def get_write_buffer_size(self) -> int:
+        return int(self.hook("size") or 0)
+
+    def set_write_buffer_limits(self, high: Any = None, low: Any = None) -> None:
+        self.hook("limits")
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        asyncio.get_running_loop().call_soon(self.conn.connection_lost, None)
+        self.hook("close")
+
+    def abort(self) -> None:
+        asyncio.get_running_loop().call_soon(self.conn.connection_lost, None)
+        self.hook("abort")
+
+
+class Connector(uvolt.http.TCPConnector):
+    def __init__(self, hook: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.hook = hook
+        self.made: list[Any] = []
+
+    async def _open(self, conn: Any, *_: Any) -> None:
+        conn.connection_made(Foreign(conn, self.hook))
+        self.made.append(conn)
+
+
+@pytest.mark.parametrize("end", ["whole", "eof"])
+def test_a_response_that_the_transport_drops(end: str) -> None:
+    """It lives until it has been told."""
+
+    async def main() -> None:
+        held: list[Any] = []
+        seen: list[bool] = []
+
+        def hook(name: str) -> None:
+            if held and name in ("close", "abort"):
+                response = weakref.ref(held.pop())
+                gc.collect()
+                seen.append(response() is not None)
+
+        async with uvolt.http.ClientSession(connector=Connector(hook)) as http:
+            asking = asyncio.ensure_future(http.get("http://x.test/"))
+            await asyncio.sleep(0.01)
+            [conn] = http.connector.made
+            conn.data_received(HEAD)
+            held.append(await asking)
+            del asking
+            await asyncio.sleep(0)
+            gc.collect()
+            if end == "whole":
+                conn.data_received(b"whole")
+            else:
+                conn.eof_received()
+            assert seen == [True]
+
+    run(main)
+
+
+@pytest.mark.parametrize("way", [{}, GENERAL], ids=["fast", "general"])
+def test_a_transport_that_cannot_write(way: dict[str, Any]) -> None:
+    async def main() -> None:
+        def hook(name: str) -> None:
+            if name == "write":
+                raise ZeroDivisionError
+
+        async with uvolt.http.ClientSession(connector=Connector(hook)) as http:
+            with pytest.raises(ZeroDivisionError):
+                await http.get("http://x.test/", **way)
+            assert http.connector._pool.in_use == 0
+
+    run(main)
+
+
+def test_a_request_that_fails_while_it_is_sent() -> None:
+    """Before anybody waits for its answer."""
+
+    async def main() -> None:
+        def hook(name: str) -> int:
+            if name == "limits":
+                raise ZeroDivisionError
+            return 10
+
+        async with uvolt.http.ClientSession(connector=Connector(hook)) as http:
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(http.get("http://x.test/"), 5 * support.SLOW)
+
+    run(main)
+
+
+def test_an_answer_before_the_upload_has_begun() -> None:
+    """A task factory that lets the server answer at once."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        connector = Connector(lambda name: None)
+
+        def factory(loop: Any, coro: Any, **options: Any) -> Any:
+            if getattr(coro, "__name__", "") != "wait_for" and connector.made:
+                connector.made[0].data_received(HEAD + b"whole")
+            return asyncio.Task(coro, loop=loop, **options)
+
+        async def pieces() -> Any:
+            yield b"piece"
+
+        async with uvolt.http.ClientSession(connector=connector) as http:
+            loop.set_task_factory(factory)
+            asking = http.post("http://x.test/", data=pieces())
+            answer = await asyncio.wait_for(asking, 5 * support.SLOW)
+            assert await answer.read() == b"whole"
+
+    run(main)
+
+
+def test_a_session_that_is_replaced_in_a_response() -> None:
+    async def main() -> None:
+        async with raw(ok) as server, uvolt.http.ClientSession() as http:
+            for other in (5, object(), [1, 2, 3]):
+                answer = await http.get(server.url)
+                answer._session = other
+                del answer
+                gc.collect()
+
+    run(main)
