@@ -204,7 +204,7 @@ on_head(http_user *u, ConnectionObject *Py_UNUSED(c), char *base, const http1_he
     r->chunked = h->chunked;
     r->has_set_cookie = h->has_set_cookie;
     r->has_location = h->has_location;
-    r->empty = r->head_only || h->status == 204 || h->status == 304 || (h->content_length == 0 && !h->chunked);
+    r->empty = r->head_only || h->status == 204 || h->status == 304 || (h->content_length == 0 && !h->chunked && h->status != 101);
     int coded = h->ncontent_encoding != 0 && r->decompress;
     if (UNLIKELY(coded) && (!r->empty || h->content_length == 0) && !r->head_only && decode_body(r, base, h) < 0) {
         return -1;

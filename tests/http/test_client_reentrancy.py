@@ -157,3 +157,25 @@ def test_a_session_that_is_replaced_in_a_response() -> None:
                 gc.collect()
 
     run(main)
+
+
+def test_what_follows_an_upgrade_with_a_length() -> None:
+    """A 101 has no length: what comes behind it is the content."""
+
+    async def script(peer: Any) -> None:
+        await peer.request()
+        peer.send(
+            b"HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\n"
+        )
+        await asyncio.sleep(0.05)
+        peer.send(b"more")
+        await peer.gone()
+
+    async def main() -> None:
+        headers = {"Connection": "Upgrade", "Upgrade": "x"}
+        async with raw(script) as server, uvolt.http.ClientSession() as http:
+            async with http.get(server.url, headers=headers) as answer:
+                assert answer.status == 101
+                assert await answer.content.readany() == b"more"
+
+    run(main)
