@@ -408,7 +408,7 @@ receiver_set(receiver *rx, PyObject *protocol)
 {
     PyObject *old = rx->protocol;
     rx->protocol = Py_NewRef(protocol);
-    if (protocol != Py_None && choose(rx) < 0) {
+    if ((protocol != Py_None || rx->deliver == deliver_native) && choose(rx) < 0) {
         Py_SETREF(rx->protocol, old);
         return -1;
     }

@@ -179,3 +179,29 @@ def test_what_follows_an_upgrade_with_a_length() -> None:
                 assert await answer.content.readany() == b"more"
 
     run(main)
+
+
+def test_a_transport_whose_protocol_is_taken_away() -> None:
+    """What comes then is an error of the program's, as for any protocol that cannot take it."""
+
+    async def script(peer: Any) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        await asyncio.sleep(0.05)
+        peer.send(b"more")
+        await peer.gone()
+
+    async def main() -> None:
+        said: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: said.append(context["message"]))
+        async with raw(script) as server, uvolt.http.ClientSession() as http:
+            answer = await http.get(server.url)
+            conn = answer.connection
+            conn.transport.set_protocol(None)
+            await asyncio.sleep(0.2)
+            answer.release()
+            conn.connection_lost(None)  # nobody else tells it
+        assert "Fatal error: protocol.data_received() call failed." in said
+
+    run(main)
