@@ -66,6 +66,9 @@ body_init(PyObject *self, LoopObject *loop, PyObject *protocol, PyObject *timer,
 void
 body_detach(BodyObject *b)
 {
+    if (b->loop == NULL) {
+        return; /* the empty one, of everybody */
+    }
     b->source = NULL;
     b->flow = NULL;
     b->detached = 1;
@@ -267,6 +270,9 @@ body_raise(PyObject *exception)
 void
 body_fail(BodyObject *b, PyObject *exc)
 {
+    if (b->loop == NULL) {
+        return; /* the empty one, of everybody */
+    }
     Py_INCREF(b);
     Py_XSETREF(b->exception, Py_NewRef(exc));
     Py_CLEAR(b->callbacks);

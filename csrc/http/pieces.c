@@ -73,7 +73,7 @@ pieces_free(pieces *p)
 
 /* ---- in ------------------------------------------------------------------------------------ */
 
-/* The last object is cut to what is written in it. -1: out of memory, it is as it was. */
+/* The last object is cut to what is written in it. -1: out of memory, it is lost. */
 static int
 close_tail(pieces *p)
 {
@@ -93,12 +93,19 @@ close_tail(pieces *p)
         p->tail_room = 0;
         return 0;
     }
-    if (_PyBytes_Resize(&bytes, n) < 0) {
-        set_last(p, bytes);
+    p->tail_room = 0;
+    if (_PyBytes_Resize(&bytes, n) < 0) { /* it is gone */
+        if (p->rest.count > 0) {
+            p->rest.count--;
+            p->size -= (size_t)n;
+        }
+        else {
+            p->first = NULL;
+            p->size = p->offset = 0;
+        }
         return -1;
     }
     set_last(p, bytes);
-    p->tail_room = 0;
     return 0;
 }
 

@@ -446,7 +446,7 @@ static int
 response_clear(PyObject *self)
 {
     ResponseObject *r = (ResponseObject *)self;
-    if (r->content != NULL && !r->empty) {
+    if (r->content != NULL) {
         body_detach(r->content);
     }
     Py_CLEAR(r->session);

@@ -282,11 +282,14 @@ set_loop(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
 {
     ResponseObject *r = self_of(op);
     core_state *st = uvolt_state_of_type(Py_TYPE(op));
-    if (st == NULL || (value != NULL && !PyObject_TypeCheck(value, st->loop_type)) || r->user.conn != NULL) {
+    if (st == NULL || value == NULL || !PyObject_TypeCheck(value, st->loop_type) || r->user.conn != NULL) {
         PyErr_SetString(PyExc_TypeError, "a response needs a loop of uvolt's");
         return -1;
     }
-    Py_XSETREF(r->loop, (LoopObject *)Py_XNewRef(value));
+    if (r->loop != NULL) {
+        deadline_clear(r->loop, &r->total);
+    }
+    Py_XSETREF(r->loop, (LoopObject *)Py_NewRef(value));
     return 0;
 }
 

@@ -31,7 +31,7 @@ read_foreign(CallObject *call, ResponseObject *r, PyObject *value)
         if (value == NULL) {
             return fail_read(r);
         }
-        r->body = Py_NewRef(value);
+        Py_XSETREF(r->body, Py_NewRef(value));
         return CORO_DONE;
     }
     call->phase = 1;
@@ -271,7 +271,9 @@ text_step(CoroObject *c, PyObject *value, PyObject **result)
     if ((errors == NULL && call->extra != NULL) || body_span(r, &s, &n) < 0) {
         return CORO_ERROR;
     }
+    PyObject *body = Py_NewRef(r->body); /* get_encoding() may put another in its place */
     *result = decode(r, s, n, call->arg, errors);
+    Py_DECREF(body);
     return *result == NULL ? CORO_ERROR : CORO_DONE;
 }
 
@@ -430,7 +432,9 @@ json_step(CoroObject *c, PyObject *value, PyObject **result)
         return CORO_DONE;
     }
     http_state *hs = r->loop->st->http;
+    PyObject *body = Py_NewRef(r->body); /* get_encoding() may put another in its place */
     PyObject *text = decode(r, s, n, call->arg, NULL);
+    Py_DECREF(body);
     if (text != NULL) {
         *result = loads == Py_None || loads == hs->json_loads ? parse_json(hs, text) : PyObject_CallOneArg(loads, text);
         Py_DECREF(text);

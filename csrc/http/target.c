@@ -196,8 +196,10 @@ find_by_origin(core_state *st, target_cache *cache, PyObject *text, const char *
         return PyErr_Occurred() ? -1 : 0;
     }
     size_t host = other->host_at + 6;
+    Py_INCREF(other); /* a collection may run, and the cache be emptied */
     TargetObject *t = target_make(st, other->route, other->line + host, other->line_len - host - 2, s + u->target.at,
                                   u->target.len, u->slash);
+    Py_DECREF(other);
     if (t == NULL) {
         return -1;
     }

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import support
-from http_support import raw
+from http_support import answers, raw, response
 from test_request_fast import GENERAL, ok, run
 
 import uvolt.http
+from uvolt import http
 
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
 
@@ -205,3 +206,33 @@ def test_a_transport_whose_protocol_is_taken_away() -> None:
         assert "Fatal error: protocol.data_received() call failed." in said
 
     run(main)
+
+
+def test_a_response_keeps_its_loop(uloop):
+    async def main():
+        async with raw(answers(response(b"x"))) as server, http.ClientSession() as session:
+            async with session.get(server.url, timeout=http.ClientTimeout(total=60)) as answer:
+                with pytest.raises(TypeError, match="loop"):
+                    del answer._loop
+                assert tuple(answer.version) == (1, 1)
+
+    uloop.run_until_complete(main())
+
+
+def test_the_body_is_replaced_while_its_encoding_is_asked_for(uloop):
+    class Response(http.ClientResponse):
+        def get_encoding(self):
+            self._body = b"other"
+            return "utf-8"
+
+    async def main():
+        text = "é" * 50_000
+        body = response(text.encode(), Content_Type="text/plain")
+        async with (
+            raw(answers(body)) as server,
+            http.ClientSession(response_class=Response) as session,
+            session.get(server.url) as answer,
+        ):
+            assert await answer.text() == text
+
+    uloop.run_until_complete(main())
