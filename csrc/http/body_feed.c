@@ -72,9 +72,10 @@ feed_done(BodyObject *b, size_t n)
     if (body_over_cap(b)) {
         return body_fail_cap(b);
     }
-    if (!b->whole) {
-        body_wake(b);
+    if (b->whole) { /* nor may it be held up: ends of chunks from before may still count against it */
+        return 0;
     }
+    body_wake(b);
     return body_check_high(b);
 }
 
