@@ -308,8 +308,7 @@ async def some_children(loop):
         pass
     task = loop.create_task(asyncio.create_subprocess_exec("/bin/cat", stdin=-1, stdout=-1))
     await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    task.cancel()
+    assert task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await asyncio.sleep(0.001)
 

@@ -26,13 +26,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> servers.Certificat
     return servers.Certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(scope="session")
+# Servers of a module, not of the session: tests/net makes sure that no child is left.
+@pytest.fixture(scope="module")
 def nginx(certificates: servers.Certificates) -> Iterator[servers.Server]:
     with servers.nginx(certificates) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def uvicorn(certificates: servers.Certificates) -> Iterator[servers.Server]:
     with servers.uvicorn(certificates) as server:
         yield server
