@@ -421,14 +421,14 @@ reader_aiter(PyObject *self)
 
 /* ---- the type ------------------------------------------------------------------------------ */
 
-/* The loop that was given, or asyncio's. Borrowed, or NULL with an exception. */
+/* The loop that was given, or the one that runs. Borrowed, or NULL with an exception. */
 static LoopObject *
 get_loop(core_state *st, PyObject *given)
 {
     PyObject *loop = NULL;
     if (given == NULL || given == Py_None) {
         PyObject *asyncio = PyImport_ImportModule("asyncio");
-        loop = asyncio == NULL ? NULL : PyObject_CallMethod(asyncio, "get_event_loop", NULL);
+        loop = asyncio == NULL ? NULL : PyObject_CallMethod(asyncio, "get_running_loop", NULL);
         Py_XDECREF(asyncio);
     }
     else {
@@ -437,7 +437,7 @@ get_loop(core_state *st, PyObject *given)
     if (loop == NULL) {
         return NULL;
     }
-    Py_DECREF(loop); /* whoever gave it keeps it, and asyncio keeps its own */
+    Py_DECREF(loop); /* whoever gave it keeps it, as who runs it does */
     if (!PyObject_TypeCheck(loop, st->loop_type)) {
         if (http_load(st) == 0) {
             http_raise(st, "wrong_loop");
