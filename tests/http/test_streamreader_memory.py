@@ -150,6 +150,8 @@ print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
 def test_an_allocation_fails(scenario: str, attempts: int) -> None:
     if support.PY >= (3, 12) and scenario == "broken":
         pytest.skip("CPython itself crashes when it cannot make a function, in textwrap.indent()")
+    if support.PY == (3, 13) and scenario == "waited":
+        pytest.skip("_asyncio's dict of current tasks breaks when it cannot grow in enter_task()")
     out = support.script(
         "uvolt",
         SCRIPT,
