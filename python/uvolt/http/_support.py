@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import warnings
-from typing import Any
+from typing import Any, TypeVar
 
 from multidict import CIMultiDictProxy
 from yarl import URL
@@ -30,8 +30,10 @@ from .exceptions import (
 )
 from .reqrep import HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
 
+_Error = TypeVar("_Error", bound=BaseException)
 
-def caused(error: BaseException, cause: BaseException | None) -> Any:
+
+def caused(error: _Error, cause: BaseException | None) -> _Error:
     """error, raised `from` cause."""
     error.__cause__ = cause
     return error
@@ -47,7 +49,7 @@ def disconnected(message: object = None) -> ServerDisconnectedError:
 
 def os_error(error: OSError) -> ClientOSError:
     """The connection failed in a system call."""
-    return caused(ClientOSError(*error.args), error)  # type: ignore[no-any-return]
+    return caused(ClientOSError(*error.args), error)
 
 
 def write_error(error: OSError | None, url: object) -> ClientConnectionError:
@@ -56,8 +58,8 @@ def write_error(error: OSError | None, url: object) -> ClientConnectionError:
         return ClientConnectionResetError("Cannot write to closing transport")
     text = f"Can not write request body for {url}"
     if isinstance(error, ConnectionError):
-        return caused(ClientConnectionResetError(error.errno, text), error)  # type: ignore[no-any-return]
-    return caused(ClientOSError(error.errno, text), error)  # type: ignore[no-any-return]
+        return caused(ClientConnectionResetError(error.errno, text), error)
+    return caused(ClientOSError(error.errno, text), error)
 
 
 def connection_closed() -> ClientConnectionError:
@@ -129,7 +131,7 @@ def response_error(about: Any, error: HttpProcessingError) -> ClientResponseErro
     is_info = isinstance(about, RequestInfo)
     info = about if is_info else about.request_info
     history = () if is_info else about.history
-    return caused(  # type: ignore[no-any-return]
+    return caused(
         ClientResponseError(
             info, history, status=error.code, message=error.message, headers=error.headers
         ),
@@ -147,19 +149,19 @@ _SHORT = {
 def short_body(kind: str, text: str) -> ClientPayloadError:
     """The body ends early or its framing is broken. kind: "length", "chunked", "encoding"."""
     inner = _SHORT.get(kind, PayloadEncodingError)(text)
-    return caused(ClientPayloadError(f"Response payload is not completed: {inner!r}"), inner)  # type: ignore[no-any-return]
+    return caused(ClientPayloadError(f"Response payload is not completed: {inner!r}"), inner)
 
 
 def body_reset(error: OSError) -> ClientPayloadError:
     """The connection failed in the middle of a body."""
     inner = os_error(error)
-    return caused(ClientPayloadError(f"Response payload is not completed: {inner!r}"), inner)  # type: ignore[no-any-return]
+    return caused(ClientPayloadError(f"Response payload is not completed: {inner!r}"), inner)
 
 
 def content_encoding(text: str) -> ClientPayloadError:
     """The body cannot be decompressed."""
     inner = ContentEncodingError(text)
-    return caused(ClientPayloadError(str(inner)), inner)  # type: ignore[no-any-return]
+    return caused(ClientPayloadError(str(inner)), inner)
 
 
 def content_type_error(response: Any, content_type: str) -> exceptions.ContentTypeError:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
+
+from .helpers import sentinel
 
 __all__ = ("ClientTimeout", "DEFAULT_TIMEOUT")
 
@@ -39,6 +42,45 @@ class ClientTimeout:
 
 DEFAULT_TIMEOUT: Final = ClientTimeout(total=300, sock_connect=30)
 """What a session has that names none: five minutes in all, 30 seconds to connect."""
+
+
+def request_timeout(timeout: Any) -> ClientTimeout:
+    """A ClientTimeout; a number is its total, in seconds; aiohttp's own is taken too."""
+    if isinstance(timeout, ClientTimeout):
+        return timeout
+    if hasattr(timeout, "sock_connect"):
+        return ClientTimeout(
+            timeout.total, timeout.connect, timeout.sock_read, timeout.sock_connect
+        )
+    return ClientTimeout(total=timeout)
+
+
+def session_timeout(timeout: Any, read_timeout: Any, conn_timeout: float | None) -> ClientTimeout:
+    """The timeout of a session, whose parts had arguments of their own once. ValueError for both,
+    and for what is no ClientTimeout."""
+    if timeout is sentinel and read_timeout is sentinel and conn_timeout is None:
+        return DEFAULT_TIMEOUT
+    old = {"read_timeout": read_timeout, "conn_timeout": conn_timeout}
+    given = {name: value for name, value in old.items() if value not in (sentinel, None)}
+    if timeout is not sentinel and timeout is not None:
+        if not hasattr(timeout, "sock_connect"):
+            raise ValueError(
+                f"timeout parameter cannot be of {type(timeout)} type, "
+                "please use 'timeout=ClientTimeout(...)'"
+            )
+        for name in given:
+            part = name.partition("_")[0].replace("conn", "connect")
+            raise ValueError(f"{name} and timeout parameters conflict, please setup timeout.{part}")
+        return request_timeout(timeout)
+    for name in given:
+        warnings.warn(
+            f"{name} is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3
+        )
+    return replace(
+        DEFAULT_TIMEOUT,
+        total=given.get("read_timeout", DEFAULT_TIMEOUT.total),
+        connect=given.get("conn_timeout"),
+    )
 
 
 class Expiry:
