@@ -14,7 +14,7 @@ import ssl as ssl_module
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final
 
@@ -23,12 +23,22 @@ from yarl import URL
 from .. import _core, connect
 from . import _support
 from .abc import AbstractResolver, ResolveResult
+from .dial import (
+    TLS,
+    AddrInfoType,
+    Limit,
+    SocketFactoryType,
+    address_infos,
+    default_context,
+    hand_over,
+    is_ours,
+    one_error,
+    translated,
+)
 from .exceptions import (
     ClientConnectionError,
-    ClientConnectorCertificateError,
     ClientConnectorDNSError,
     ClientConnectorError,
-    ClientConnectorSSLError,
     InvalidUrlClientError,
     ServerFingerprintMismatch,
     UnixClientConnectorError,
@@ -36,62 +46,15 @@ from .exceptions import (
 from .helpers import _Sentinel, ends_in_number, is_canonical_ipv4, sentinel
 from .reqrep import ConnectionKey, Fingerprint, merge_ssl_params
 from .resolver import CachingResolver, DefaultResolver, DNSCache
-from .timeouts import ClientTimeout, Expiry
+from .timeouts import ClientTimeout
 
 __all__ = ("AddrInfoType", "BaseConnector", "SocketFactoryType", "TCPConnector", "UnixConnector")
 
-AddrInfoType = tuple[Any, Any, int, str, Any]
-"""An address as socket.getaddrinfo() gives it."""
-SocketFactoryType = Callable[[AddrInfoType], socket.socket]
-"""Makes the socket for an address."""
+SSLArgument = bool | Fingerprint | ssl_module.SSLContext
+Finish = Callable[[socket.socket], Awaitable[None]]
 
 HTTP_SCHEMAS: Final = frozenset({"", "http", "https"})
 HIGH_LEVEL_SCHEMAS: Final = HTTP_SCHEMAS | {"ws", "wss"}
-
-
-@functools.cache
-def default_context(verified: bool) -> ssl_module.SSLContext:
-    """The process's context for ssl=True, and the one for ssl=False: made when first used, since
-    reading the certificates of all authorities takes milliseconds."""
-    context = ssl_module.create_default_context()
-    if not verified:
-        context.check_hostname = False
-        context.verify_mode = ssl_module.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-class Limit:
-    """How long connecting may take: `when` of loop.time() for all of it, `sock_connect` seconds for
-    an attempt. One timer at a time."""
-
-    __slots__ = ("_loop", "_sock_connect", "when")
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock_connect: float | None,
-        *by: float | None,
-    ) -> None:
-        self._loop = loop
-        self._sock_connect = sock_connect
-        self.when = min((when for when in by if when is not None), default=None)
-
-    def is_over(self) -> bool:
-        """Whether there is no time left."""
-        return self.when is not None and self._loop.time() >= self.when
-
-    def of_lookup(self) -> Expiry:
-        """For finding the addresses of a name."""
-        return Expiry(self._loop, self.when)
-
-    def of_attempt(self) -> Expiry:
-        """For one attempt to connect, TLS included."""
-        when = self.when
-        if self._sock_connect:
-            end = self._loop.time() + self._sock_connect
-            when = end if when is None else min(when, end)
-        return Expiry(self._loop, when)
 
 
 class BaseConnector:
@@ -332,22 +295,23 @@ class TCPConnector(BaseConnector):
         if self._resolver_owner:
             await self._resolver.close()
 
-    def _ssl_context(self, key: ConnectionKey) -> ssl_module.SSLContext | None:
-        """The request's context, else the connector's, else the process's; None without TLS."""
-        if not key.is_ssl:
-            return None
-        for choice in (key.ssl, self._ssl):
-            if isinstance(choice, ssl_module.SSLContext):
-                return choice
-            if choice is not True:  # not verified, or by its fingerprint
+    def _context(self, choice: SSLArgument) -> ssl_module.SSLContext:
+        """The context of a request's `ssl`: its own, else the connector's, else the process's."""
+        for chosen in (choice, self._ssl):
+            if isinstance(chosen, ssl_module.SSLContext):
+                return chosen
+            if chosen is not True:  # not verified, or by its fingerprint
                 return default_context(False)
         return default_context(True)
 
-    def _fingerprint(self, key: ConnectionKey) -> Fingerprint | None:
-        for choice in (key.ssl, self._ssl):
-            if isinstance(choice, Fingerprint):
-                return choice
-        return None
+    def _tls(self, key: ConnectionKey, host: str) -> TLS | None:
+        """How TLS is spoken on a connection; None: not at all."""
+        if not key.is_ssl:
+            return None
+        pins = (pin for pin in (key.ssl, self._ssl) if isinstance(pin, Fingerprint))
+        # Certificates are for names without the dot of a complete name.
+        name = (key.server_hostname or host).rstrip(".")
+        return TLS(self._context(key.ssl), name, next(pins, None))
 
     def _literal(self, host: str, port: int) -> list[ResolveResult] | None:
         """What a host that is an address itself resolves to; None if it is a name.
@@ -372,27 +336,33 @@ class TCPConnector(BaseConnector):
         return await self._names.resolve(host, port) if found is None else found
 
     async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
+        tls = self._tls(key, key.host)
+        await self._reach(key, limit, lambda sock: self._make_transport(conn, sock, tls))
+
+    async def _reach(
+        self,
+        key: ConnectionKey,
+        limit: Limit,
+        finish: Finish,
+        error_class: type[ClientConnectorError] = ClientConnectorError,
+    ) -> None:
+        """Connect to the host and port of `key`, whichever of its addresses answers. finish(sock)
+        makes a transport on the socket; where it fails with an OSError, other addresses are tried.
+
+        Raises error_class and the other ClientConnectorErrors.
+        """
         host = key.host
         if host.endswith(".."):
             host = host.rstrip(".") + "."
         assert key.port is not None
-        try:
-            found = self._literal(host, key.port)
-            if found is None:
-                with limit.of_lookup():
-                    found = await self._names.resolve(host, key.port)
-        except OSError as exc:
-            if isinstance(exc, ClientConnectionError) or (
-                isinstance(exc, asyncio.TimeoutError) and exc.errno is None
-            ):
-                raise
-            raise ClientConnectorDNSError(key, exc) from exc
+        found = await self._look_up(key, host, key.port, limit)
         infos = address_infos(found, self._family)
         error: Exception | None = None
         while infos:
             tried: list[AddrInfoType] = []
             try:
-                return await self._connect_any(conn, key, limit, host, infos, tried)
+                with translated(key, error_class), limit.of_attempt():
+                    return await self._connect_any(infos, tried, finish)
             except (ClientConnectorError, ServerFingerprintMismatch, asyncio.TimeoutError) as exc:
                 error = exc
             if limit.is_over():
@@ -406,66 +376,48 @@ class TCPConnector(BaseConnector):
         finally:
             error = None  # no reference cycle
 
+    async def _look_up(
+        self, key: ConnectionKey, host: str, port: int, limit: Limit
+    ) -> list[ResolveResult]:
+        """The addresses of a host. Raises ClientConnectorDNSError."""
+        try:
+            found = self._literal(host, port)
+            if found is None:
+                with limit.of_lookup():
+                    found = await self._names.resolve(host, port)
+        except OSError as exc:
+            if is_ours(exc):
+                raise
+            raise ClientConnectorDNSError(key, exc) from exc
+        return found
+
     async def _connect_any(
-        self,
-        conn: _core.HTTPConnection,
-        key: ConnectionKey,
-        limit: Limit,
-        host: str,
-        infos: list[AddrInfoType],
-        tried: list[AddrInfoType],
+        self, infos: list[AddrInfoType], tried: list[AddrInfoType], finish: Finish
     ) -> None:
         """Connect to the first address that answers. Those that are out of question afterwards are
         put into `tried`."""
-        context = self._ssl_context(key)
-        fingerprint = self._fingerprint(key) if context is not None else None
+        tried.append(infos[0])
+        sock, info = await self._connect_socket(infos, tried)
+        tried[:] = [info]
         try:
-            with limit.of_attempt():
-                tried.append(infos[0])
-                sock, info = await self._connect_socket(infos, tried)
-                tried[:] = [info]
-                # Certificates are for names without the dot of a complete name.
-                name = (key.server_hostname or host).rstrip(".") if context is not None else None
-                try:
-                    await self._make_transport(conn, sock, context, name, fingerprint)
-                except BaseException:
-                    sock.close()  # harmless where a transport has it
-                    raise
-        except ssl_module.CertificateError as exc:
-            raise ClientConnectorCertificateError(key, exc) from exc
-        except ssl_module.SSLError as exc:
-            raise ClientConnectorSSLError(key, exc) from exc
-        except OSError as exc:
-            if isinstance(exc, ClientConnectionError) or (
-                isinstance(exc, asyncio.TimeoutError) and exc.errno is None
-            ):
-                raise
-            raise ClientConnectorError(key, exc) from exc
+            await finish(sock)
+        except BaseException:
+            sock.close()  # harmless where a transport has it
+            raise
 
-    async def _make_transport(
-        self,
-        conn: _core.HTTPConnection,
-        sock: socket.socket,
-        context: ssl_module.SSLContext | None,
-        server_hostname: str | None,
-        fingerprint: Fingerprint | None,
-    ) -> None:
+    async def _make_transport(self, protocol: Any, sock: socket.socket, tls: TLS | None) -> None:
+        """A transport on a connected socket, with TLS if there is to be. The protocol hears of it
+        only when the certificate is the right one."""
+        context, name, fingerprint = (None, None, None) if tls is None else tls
         if fingerprint is None:
             await self._loop.create_connection(
-                lambda: conn, sock=sock, ssl=context, server_hostname=server_hostname
+                lambda: protocol, sock=sock, ssl=context, server_hostname=name
             )
             return
-        # The connection hears of its transport only when the certificate is the right one.
         transport, _ = await self._loop.create_connection(
-            asyncio.Protocol, sock=sock, ssl=context, server_hostname=server_hostname
+            asyncio.Protocol, sock=sock, ssl=context, server_hostname=name
         )
-        try:
-            fingerprint.check(transport)
-        except ServerFingerprintMismatch:
-            transport.abort()
-            raise
-        transport.set_protocol(conn)
-        conn.connection_made(transport)
+        hand_over(transport, protocol, fingerprint)
 
     async def _connect_socket(
         self, infos: list[AddrInfoType], tried: list[AddrInfoType]
@@ -536,40 +488,6 @@ class TCPConnector(BaseConnector):
             if sock is not None:
                 sock.close()
             raise
-
-
-def address_infos(found: Iterable[ResolveResult], family: int) -> list[AddrInfoType]:
-    """A resolver's answers as getaddrinfo() would give them, those of another family left out."""
-    infos: list[AddrInfoType] = []
-    for item in found:
-        host, port = item["host"], item["port"]
-        is_ipv6 = ":" in host
-        kind = socket.AF_INET6 if is_ipv6 else socket.AF_INET
-        if family in (socket.AF_UNSPEC, kind):
-            address = (*_with_scope(host, port),) if is_ipv6 else (host, port)
-            infos.append((kind, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address))
-    return infos
-
-
-def _with_scope(host: str, port: int) -> tuple[str, int, int, int]:
-    """The address of AF_INET6; fe80::1%eth0 names its interface by a number there."""
-    if "%" not in host:
-        return host, port, 0, 0
-    host, _, scope = host.partition("%")
-    try:
-        return host, port, 0, int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
-    except OSError:
-        return f"{host}%{scope}", port, 0, 0
-
-
-def one_error(errors: list[OSError]) -> OSError:
-    """What to raise when every attempt failed; errno is kept where they agree on it."""
-    texts = {str(error) for error in errors}
-    if len(texts) == 1:
-        return errors[0]
-    text = "Multiple exceptions: " + ", ".join(str(error) for error in errors)
-    numbers = {error.errno for error in errors}
-    return OSError(numbers.pop(), text) if len(numbers) == 1 else OSError(text)
 
 
 # ---- Unix sockets -------------------------------------------------------------------------------
