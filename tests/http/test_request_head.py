@@ -16,7 +16,8 @@ from multidict import CIMultiDict, MultiDict
 from yarl import URL
 
 from uvolt.http import helpers, payload
-from uvolt.http.request import AUTO_HEADERS, Request, merge_headers
+from uvolt.http.request import AUTO_HEADERS, ClientRequest, merge_headers
+from uvolt.http.upload import Upload
 
 
 class Raised(Exception):
@@ -48,16 +49,15 @@ def ours(method: str, url: str, **kwargs: Any) -> Any:
     async def main() -> Any:
         if "auth" in kwargs:
             kwargs["auth"] = helpers.BasicAuth(*kwargs["auth"])
-        params = kwargs.pop("params", None)
-        target = URL(url).extend_query(params) if params else URL(url)
-        kwargs["skip_auto_headers"] = kwargs.get("skip_auto_headers") or ()
-        request = Request(method, target, **kwargs)
+        force_close = kwargs.pop("force_close", False)
+        request = ClientRequest(method, URL(url), **kwargs)
+        request.finish_headers(force_close)
         agent = aiohttp.http.SERVER_SOFTWARE
         mine = AUTO_HEADERS[2][1]
         headers = [
             (name, agent if value == mine else value) for name, value in request.headers.items()
         ]
-        return headers, request.url, request.real_url, request._chunked or None
+        return headers, request.url, request.original_url, request.chunked or None
 
     return asyncio.run(main())
 
@@ -187,25 +187,25 @@ REFUSED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kwargs", REFUSED.values(), ids=REFUSED)
 def test_more_than_one_line_is_refused(kwargs: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        request = Request("POST", URL("http://h/"), **kwargs)
+        request = ClientRequest("POST", URL("http://h/"), **kwargs)
         request.head()
-        request.body()
+        request.whole_body()
 
 
 @pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\x00", "/\x7f"])
 def test_encoded_urls_cannot_break_the_request_line(target: str) -> None:
     with pytest.raises(ValueError):
-        Request("GET", URL(f"http://h{target}", encoded=True)).head()
+        ClientRequest("GET", URL(f"http://h{target}", encoded=True)).head()
 
 
 def test_values_that_are_no_text() -> None:
     with pytest.raises(TypeError):
-        Request("GET", URL("http://h/"), headers={"A": 1}).head()  # type: ignore[dict-item]
+        ClientRequest("GET", URL("http://h/"), headers={"A": 1}).head()  # type: ignore[dict-item]
 
 
 def test_head_and_body() -> None:
     async def main() -> None:
-        request = Request("POST", URL("http://h:81/a?b=c"), data="ä", headers={"X": "ü"})
+        request = ClientRequest("POST", URL("http://h:81/a?b=c"), data="ä", headers={"X": "ü"})
         head = request.head()
         assert head.startswith(
             b"POST /a?b=c HTTP/1.1\r\nHost: h:81\r\nX: \xc3\xbc\r\nAccept: */*\r\n"
@@ -213,15 +213,19 @@ def test_head_and_body() -> None:
         assert head.endswith(
             b"Content-Length: 2\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
         )
-        assert request.body() == b"\xc3\xa4"
-        assert Request("GET", URL("http://h/")).body() == b""
-        assert Request("POST", URL("http://h/"), data=b"abc", chunked=True).body() == (
+        assert request.whole_body() == b"\xc3\xa4"
+        assert ClientRequest("GET", URL("http://h/")).whole_body() == b""
+        assert ClientRequest("POST", URL("http://h/"), data=b"abc", chunked=True).whole_body() == (
             b"3\r\nabc\r\n0\r\n\r\n"
         )
-        assert Request("POST", URL("http://h/"), data=pieces()).body() is None
-        assert Request("POST", URL("http://h/"), data=b"a", expect100=True).body() is None
-        short = Request("POST", URL("http://h/"), data=b"abc", headers={"Content-Length": "2"})
-        assert short.body() == b"ab"
+        assert ClientRequest("POST", URL("http://h/"), data=pieces()).whole_body() is None
+        assert (
+            ClientRequest("POST", URL("http://h/"), data=b"a", expect100=True).whole_body() is None
+        )
+        short = ClientRequest(
+            "POST", URL("http://h/"), data=b"abc", headers={"Content-Length": "2"}
+        )
+        assert short.whole_body() == b"ab"
 
     asyncio.run(main())
 
@@ -265,11 +269,11 @@ def upload(**kwargs: Any) -> Response:
 
     async def main() -> None:
         data = kwargs.pop("data")
-        request = Request(
+        request = ClientRequest(
             "POST", URL("http://h/"), data=data() if callable(data) else data, **kwargs
         )
-        assert request.body() is None
-        await request.upload(response)
+        assert request.whole_body() is None
+        await Upload(request)(response)
 
     asyncio.run(main())
     return response

@@ -87,6 +87,7 @@ from .reqrep import (
     HttpVersion11,
     RequestInfo,
 )
+from .request import ClientRequest
 from .resolver import DefaultResolver, ThreadedResolver
 from .response import ClientResponse, ContentDisposition
 from .streams import EMPTY_PAYLOAD, StreamReader
@@ -117,6 +118,7 @@ __all__ = (
     "ClientOSError",
     "ClientPayloadError",
     "ClientProxyConnectionError",
+    "ClientRequest",
     "ClientResponse",
     "ClientResponseError",
     "ClientSSLError",

@@ -1,5 +1,4 @@
-"""A call of a session while it is under way: what was asked for, its way through redirects, the
-body that is sent.
+"""A call of a session while it is under way: what was asked for, and its way through redirects.
 
 Source: https://docs.aiohttp.org/en/stable/client_reference.html#client-session
 """
@@ -22,46 +21,16 @@ from .exceptions import (
     TooManyRedirects,
 )
 from .helpers import BasicAuth
-from .reqrep import ConnectionKey, Fingerprint
-from .request import Request
+from .reqrep import Fingerprint
 from .response import ClientResponse
 from .timeouts import ClientTimeout
 from .typedefs import LooseCookies
+from .upload import Upload
 
-SSL_SCHEMES: Final = frozenset({"https", "wss"})
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 CREDENTIALS: Final = ("Authorization", "Cookie", "Proxy-Authorization")
 
 SSLArgument = ssl_module.SSLContext | bool | Fingerprint
-
-
-class Upload:
-    """The body of one hop that is sent in pieces: run in a task by C."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._task: asyncio.Task[Any] | None = None
-
-    async def __call__(self, response: Any) -> None:
-        self._task = asyncio.current_task()
-        await self._request.upload(response)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the body is being read."""
-        return self._task is not None and not self._task.done()
-
-    async def wait(self) -> None:
-        """Until it reads the body no more. The exchange is over, so that is soon."""
-        if self.is_running:
-            assert self._task is not None
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    def then(self, callback: Any) -> None:
-        """Call back when it reads the body no more."""
-        assert self._task is not None
-        self._task.add_done_callback(callback)
 
 
 @dataclasses.dataclass(slots=True)
@@ -184,17 +153,3 @@ async def check_status(response: ClientResponse, raise_for_status: Any) -> None:
         await raise_for_status(response)
     elif raise_for_status:
         response.raise_for_status()
-
-
-def connection_key(url: URL, call: Call) -> ConnectionKey:
-    """Which connections may be used for a call."""
-    return ConnectionKey(
-        url.raw_host or "",
-        url.port,
-        url.scheme in SSL_SCHEMES,
-        call.ssl,
-        None,
-        None,
-        None,
-        call.server_hostname,
-    )

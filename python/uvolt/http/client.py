@@ -28,9 +28,7 @@ from .call import (
     REDIRECTS,
     Call,
     SSLArgument,
-    Upload,
     check_status,
-    connection_key,
     is_host,
 )
 from .connector import BaseConnector, TCPConnector
@@ -47,7 +45,7 @@ from .exceptions import (
 from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
 from .payload import JsonBytesPayload, JsonPayload
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion11, merge_ssl_params
-from .request import AUTO_HEADERS, IDEMPOTENT, Request, check_method, merge_headers, parse_version
+from .request import AUTO_HEADERS, IDEMPOTENT, ClientRequest, merge_headers, parse_version
 from .response import ClientResponse
 from .timeouts import ClientTimeout, request_timeout, session_timeout
 from .typedefs import (
@@ -59,6 +57,7 @@ from .typedefs import (
     RaiseForStatus,
     StrOrURL,
 )
+from .upload import Upload
 
 __all__ = ("ClientSession", "request")
 
@@ -250,6 +249,8 @@ class ClientSession(_core.ClientSession):
             upload_tracker=upload_tracker,
             read_until_eof=not read_until_eof,
         )
+        if chunked is not None and not isinstance(chunked, bool):
+            warnings.warn("Chunk size is deprecated #1615", DeprecationWarning, stacklevel=2)
         if data is not None and json is not None:
             raise ValueError("data and json parameters can not be used at the same time")
         if json is not None:
@@ -262,7 +263,7 @@ class ClientSession(_core.ClientSession):
         except ValueError as exc:
             raise InvalidUrlClientError(str_or_url) from exc
         call = Call(
-            method=check_method(method),
+            method=method.upper(),
             url=url,
             params=params or {},
             data=data,
@@ -325,9 +326,10 @@ class ClientSession(_core.ClientSession):
         if connector is None or connector._pool is None:
             raise _support.session_closed()
         await self._set_credentials(call)
-        request = Request(
+        request = ClientRequest(
             call.method,
-            call.url.extend_query(call.params) if call.params else call.url,
+            call.url,
+            params=call.params,
             headers=call.headers,
             skip_auto_headers=call.skip_auto_headers,
             data=call.data,
@@ -337,10 +339,15 @@ class ClientSession(_core.ClientSession):
             compress=call.compress,
             chunked=call.chunked,
             expect100=call.expect100,
-            force_close=connector.force_close,
+            loop=self._loop,
+            response_class=self._response_class,
+            session=self,
+            ssl=call.ssl,
+            server_hostname=call.server_hostname,
+            trust_env=self._trust_env,
         )
-        if request.payload is not None:
-            call.data = request.payload  # made once: it may be half read
+        if request._body is not None:
+            call.data = request._body  # made once: it may be half read
         is_idempotent = self._retry_connection and call.method in IDEMPOTENT
         try:
             response = await self._exchange_once(call, request, connector._pool, is_idempotent)
@@ -352,7 +359,7 @@ class ClientSession(_core.ClientSession):
             call.closed_by_server = True
             assert call.upload is not None
             await call.upload.wait()
-            if request.payload is None or request.payload.consumed:
+            if request._body is None or request._body.consumed:
                 raise
             response = await self._exchange_once(call, request, connector._pool, False)
         except OSError as exc:
@@ -364,14 +371,15 @@ class ClientSession(_core.ClientSession):
         return response
 
     async def _exchange_once(
-        self, call: Call, request: Request, pool: _core.HTTPPool, retry: bool
+        self, call: Call, request: ClientRequest, pool: _core.HTTPPool, retry: bool
     ) -> ClientResponse:
-        head, body = request.head(), request.body()
+        request.finish_headers(pool.force_close)
+        head, body = request.head(), request.whole_body()
         call.upload = Upload(request) if body is None else None
         response: ClientResponse = await self._exchange(
             request.method,
-            request.real_url,
-            pool.route(connection_key(request.url, call)),
+            request.original_url,
+            pool.route(request.connection_key),
             head,
             body or None,
             upload=call.upload,

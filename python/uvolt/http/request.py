@@ -6,32 +6,29 @@ reaches the wire: ValueError before a byte is sent.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import re
 import sys
 import warnings
-import zlib
 from collections.abc import Iterable, Mapping
 from http.cookies import Morsel, SimpleCookie
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal
 
-from multidict import CIMultiDict, MultiDict, MultiDictProxy
-from yarl import URL
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
+from yarl import URL, Query
 
 from .. import _core
 from .._version import __version__
 from . import payload
 from ._cookies import as_received, parse_cookie_header
-from .exceptions import (
-    ClientConnectionError,
-    ClientOSError,
-    ClientPayloadError,
-    InvalidURL,
-)
+from .exceptions import InvalidURL
 from .formdata import FormData
 from .helpers import BasicAuth
-from .reqrep import HttpVersion, HttpVersion10, HttpVersion11
+from .reqrep import ConnectionKey, HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
 from .typedefs import LooseCookies, LooseHeaders
+from .upload import chunk, make_compressor
+
+__all__ = ("ClientRequest",)
 
 SERVER_SOFTWARE: Final = f"Python/{sys.version_info[0]}.{sys.version_info[1]} uvolt/{__version__}"
 AUTO_HEADERS: Final = (
@@ -40,8 +37,6 @@ AUTO_HEADERS: Final = (
     ("User-Agent", SERVER_SOFTWARE),
 )
 
-WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-WITH_BODY: Final = frozenset({"PATCH", "POST", "PUT"})
 # RFC 9110, 9.2.2
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
@@ -93,66 +88,177 @@ def serialize(line: str, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join(lines).encode("utf-8")
 
 
-class Request:
-    """Head and body of one request. `body` is all of it if it is at hand, else `payload` holds it
-    and upload() sends it.
+class ClientRequest:
+    """A request as it is going to be sent: what middlewares get and may change. Head, body and
+    the key of its connection are made from it when it is sent.
+
+    method; url (without its fragment) and original_url; headers; version; ssl, server_hostname,
+    proxy, proxy_auth, proxy_headers: how the server is reached; chunked, compress: how the body is
+    sent; response_class; auth: of the URL, if it has any. update_...() are called by the
+    constructor in aiohttp's order, so a subclass (request_class of a session) may override them.
+
+    Raises ValueError and TypeError for what cannot be sent, InvalidURL for a URL without a host.
+    Source: https://docs.aiohttp.org/en/stable/client_reference.html#aiohttp.ClientRequest
     """
+
+    GET_METHODS: ClassVar = {"GET", "HEAD", "OPTIONS", "TRACE"}
+    POST_METHODS: ClassVar = {"PATCH", "POST", "PUT"}
+    ALL_METHODS: ClassVar = GET_METHODS | POST_METHODS | {"DELETE"}
+    DEFAULT_HEADERS: ClassVar[Mapping[str, str]] = dict(AUTO_HEADERS[:2])
+
+    url: URL = URL()
+    method = "GET"
+    auth: BasicAuth | None = None
+    no_reuse = False
+    response: Any = None
+    _body: payload.Payload | None = None
+    _skip_auto_headers: CIMultiDict[None] | None = None
 
     def __init__(
         self,
         method: str,
         url: URL,
         *,
+        params: Query = None,
         headers: LooseHeaders | None = None,
-        skip_auto_headers: Iterable[str] = (),
+        skip_auto_headers: Iterable[str] | None = None,
         data: Any = None,
         cookies: LooseCookies | None = None,
         auth: BasicAuth | None = None,
-        version: HttpVersion = HttpVersion11,
+        version: HttpVersion | str = HttpVersion11,
         compress: str | bool | None = None,
         chunked: bool | None = None,
         expect100: bool = False,
-        force_close: bool = False,
+        loop: Any = None,
+        response_class: Any = None,
+        proxy: URL | None = None,
+        proxy_auth: BasicAuth | None = None,
+        timer: Any = None,
+        session: Any = None,
+        ssl: Any = True,
+        proxy_headers: LooseHeaders | None = None,
+        traces: list[Any] | None = None,
+        trust_env: bool = False,
+        server_hostname: str | None = None,
     ) -> None:
-        self.method = method
-        self.real_url = url
+        self.method = check_method(method)
+        if params:
+            url = url.extend_query(params)
+        self.original_url = url
         self.url = url.with_fragment(None) if url.raw_fragment else url
-        self.version = version
-        if chunked is not None and not isinstance(chunked, bool):
-            warnings.warn("Chunk size is deprecated #1615", DeprecationWarning, stacklevel=2)
-        self._chunked = bool(chunked)
-        self._coding: str | None = None
-        self.payload: payload.Payload | None = None
-        self.headers: CIMultiDict[str] = CIMultiDict()
-        host = url.host_port_subcomponent
-        if not host:
+        self.chunked = chunked
+        self.compress = compress
+        self.loop = loop
+        self.length = None
+        self.response_class = response_class
+        self.server_hostname = server_hostname
+        self._session = session
+        self._ssl = True if ssl is None else ssl
+        self._traces = traces or []
+        self.update_version(version)
+        self.update_host(url)
+        self.update_headers(headers)
+        self.update_auto_headers(skip_auto_headers)
+        self.update_cookies(cookies)
+        self.update_content_encoding(data)
+        self.update_auth(auth, trust_env)
+        self.update_proxy(proxy, proxy_auth, proxy_headers)
+        self.update_body_from_data(data)
+        if data is not None or self.method not in self.GET_METHODS:
+            self.update_transfer_encoding()
+        self.update_expect_continue(expect100)
+
+    # ---- where it goes
+
+    @property
+    def session(self) -> Any:
+        """The session that makes it: a middleware may use it for requests of its own."""
+        return self._session
+
+    @property
+    def ssl(self) -> Any:
+        """What the call said: True, False, an SSLContext or a Fingerprint."""
+        return self._ssl
+
+    @property
+    def host(self) -> str:
+        """Of the URL, encoded."""
+        assert self.url.raw_host is not None
+        return self.url.raw_host
+
+    @property
+    def port(self) -> int | None:
+        """Of the URL, or its scheme's own."""
+        return self.url.port
+
+    @property
+    def skip_auto_headers(self) -> CIMultiDict[None]:
+        """Fields that are not set by default."""
+        return self._skip_auto_headers or CIMultiDict()
+
+    @property
+    def request_info(self) -> RequestInfo:
+        """What responses and errors have of it; its headers are these headers."""
+        return RequestInfo(self.url, self.method, CIMultiDictProxy(self.headers), self.original_url)
+
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """Which connections it may be sent on."""
+        proxy_headers = tuple(self.proxy_headers.items()) if self.proxy_headers else None
+        return ConnectionKey(
+            self.url.raw_host or "",
+            self.url.port,
+            self.is_ssl(),
+            self._ssl,
+            self.proxy,
+            self.proxy_auth,
+            None if proxy_headers is None else hash(proxy_headers),
+            self.server_hostname,
+        )
+
+    def is_ssl(self) -> bool:
+        """Whether it goes over TLS."""
+        return self.url.scheme in ("https", "wss")
+
+    def update_version(self, version: HttpVersion | str) -> None:
+        """Set the version: "1.1" or an HttpVersion."""
+        self.version = parse_version(version)
+
+    def update_host(self, url: URL) -> None:
+        """Check that there is a host, and take the credentials of the URL."""
+        if not url.raw_host:
             raise InvalidURL(url)
-        self.headers["Host"] = host
-        self._set_headers(headers)
-        skip = CIMultiDict((name, "") for name in skip_auto_headers)
-        for name, value in AUTO_HEADERS:
-            if name not in self.headers and name not in skip:
-                self.headers[name] = value
-        self._set_cookies(cookies)
-        self._set_coding(data, compress)
-        if auth is not None:
-            if not isinstance(auth, tuple) or not hasattr(auth, "encode"):
-                raise TypeError("BasicAuth() tuple is required instead")
-            self.headers["Authorization"] = auth.encode()
-        self._set_body(data, skip)
-        if data is not None or method not in WITHOUT_BODY:
-            self._set_framing()
-        if expect100:
-            self.headers["Expect"] = "100-continue"
-        self.expects_continue = self.headers.get("Expect", "").lower() == "100-continue"
-        if method in WITH_BODY and "Content-Type" not in self.headers:
-            if "Content-Type" not in skip:
-                self.headers["Content-Type"] = payload.OCTETS
-        self._set_connection(force_close)
+        if url.raw_user or url.raw_password:
+            self.auth = BasicAuth._make_unchecked(url.user or "", url.password or "")
+
+    def update_proxy(
+        self,
+        proxy: URL | None,
+        proxy_auth: BasicAuth | None,
+        proxy_headers: LooseHeaders | None,
+    ) -> None:
+        """Set the proxy. ValueError for a proxy_auth that is no BasicAuth."""
+        self.proxy = proxy
+        self.proxy_auth: BasicAuth | None = None
+        self.proxy_headers: Any = None
+        if proxy is None:
+            return
+        if proxy_auth and not _is_basic_auth(proxy_auth):
+            raise ValueError("proxy_auth must be None or BasicAuth() tuple")
+        self.proxy_auth = proxy_auth
+        if proxy_headers is not None and not isinstance(proxy_headers, MultiDict | MultiDictProxy):
+            proxy_headers = CIMultiDict(proxy_headers)
+        self.proxy_headers = proxy_headers
 
     # ---- the head
 
-    def _set_headers(self, headers: LooseHeaders | None) -> None:
+    def update_headers(self, headers: LooseHeaders | None) -> None:
+        """Host, and the fields that are given."""
+        self.headers: CIMultiDict[str] = CIMultiDict()
+        host = self.url.host_port_subcomponent
+        if not host:
+            raise InvalidURL(self.url)
+        self.headers["Host"] = host
         if not headers:
             return
         pairs = headers.items() if isinstance(headers, dict | Mapping) else headers
@@ -162,7 +268,18 @@ class Request:
             else:
                 self.headers.add(name, value)
 
-    def _set_cookies(self, cookies: LooseCookies | None) -> None:
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        """What is sent if it is not given: Accept, Accept-Encoding, User-Agent."""
+        skip: Any = ()
+        if skip_auto_headers:
+            skip = CIMultiDict((name, None) for name in sorted(skip_auto_headers))
+            self._skip_auto_headers = skip
+        for name, value in (*self.DEFAULT_HEADERS.items(), AUTO_HEADERS[2]):
+            if name not in self.headers and name not in skip:
+                self.headers[name] = value
+
+    def update_cookies(self, cookies: LooseCookies | None) -> None:
+        """Add cookies to the Cookie field."""
         if not cookies:
             return
         merged: SimpleCookie = SimpleCookie()
@@ -173,53 +290,58 @@ class Request:
             merged[name] = as_received(value) if isinstance(value, Morsel) else value  # type: ignore[assignment]
         self.headers["Cookie"] = merged.output(header="", sep=";").strip()
 
-    def _set_coding(self, data: Any, compress: str | bool | None) -> None:
-        if not data or not compress:
+    def update_content_encoding(self, data: Any) -> None:
+        """Content-Encoding, if the body is to be compressed and is not empty."""
+        if not data:
+            self.compress = None
+            return
+        if not self.compress:
             return
         if self.headers.get("Content-Encoding"):
             raise ValueError("compress can not be set if Content-Encoding header is set")
-        coding = compress if isinstance(compress, str) else "deflate"
+        coding = self.compress if isinstance(self.compress, str) else "deflate"
         if coding not in ("deflate", "gzip"):
             raise ValueError(f"compress can be 'deflate' or 'gzip', not {coding!r}")
-        self.headers["Content-Encoding"] = self._coding = coding
-        self._chunked = True
+        self.headers["Content-Encoding"] = self.compress = coding
+        self.chunked = True
 
-    def _set_body(self, data: Any, skip: Mapping[str, str]) -> None:
-        headers = self.headers
-        if "chunked" in headers.get("Transfer-Encoding", "").lower():
-            if self._chunked:
-                raise ValueError(
-                    'chunked can not be set if "Transfer-Encoding: chunked" header is set'
-                )
-            self._chunked = True
-        if data is None:
-            if (
-                self.method not in WITHOUT_BODY
-                and not self._chunked
-                and "Content-Length" not in headers
-            ):
-                headers["Content-Length"] = "0"
+    def update_auth(self, auth: BasicAuth | None, trust_env: bool = False) -> None:
+        """Authorization, of these credentials or else the URL's."""
+        if auth is None:
+            auth = self.auth
+        if auth is None:
             return
-        self.payload = body = make_payload(data)
-        if not self._chunked and "Content-Length" not in headers:
-            size = body.size
-            if size is not None:
-                headers["Content-Length"] = str(size)
-            else:
-                self._chunked = True
-        for name, value in body.headers.items():
-            if name not in headers and name not in skip:
-                headers[name] = value
+        if not _is_basic_auth(auth):
+            raise TypeError("BasicAuth() tuple is required instead")
+        self.headers["Authorization"] = auth.encode()
 
-    def _set_framing(self) -> None:
+    def update_transfer_encoding(self) -> None:
+        """Transfer-Encoding, if the body is sent in chunks."""
         headers = self.headers
-        if self._chunked and "Content-Length" in headers:
+        if self.chunked and "Content-Length" in headers:
             raise ValueError("chunked can not be set if Content-Length header is set")
-        if self._chunked and "Transfer-Encoding" not in headers:
+        if self.chunked and "Transfer-Encoding" not in headers:
             headers["Transfer-Encoding"] = "chunked"
 
-    def _set_connection(self, force_close: bool) -> None:
+    def update_expect_continue(self, expect: bool = False) -> None:
+        """Expect: 100-continue, if the server is to be asked before the body is sent."""
+        if expect:
+            self.headers["Expect"] = "100-continue"
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the body waits for 100 Continue."""
+        return self.headers.get("Expect", "").lower() == "100-continue"
+
+    def finish_headers(self, force_close: bool) -> None:
+        """What is set last, when it is sent: Content-Type and Connection."""
         headers = self.headers
+        if (
+            self.method in self.POST_METHODS
+            and "Content-Type" not in headers
+            and "Content-Type" not in self.skip_auto_headers
+        ):
+            headers["Content-Type"] = payload.OCTETS
         if "Connection" not in headers:
             if force_close:
                 if self.version == HttpVersion11:
@@ -230,7 +352,7 @@ class Request:
         self.no_reuse = force_close or "close" in tokens
         if self.version == HttpVersion10 and "keep-alive" not in tokens:
             self.no_reuse = True
-        if self.payload is None and self.content_length():
+        if self._body is None and self.content_length():
             self.no_reuse = True  # what comes next would be taken for the body that is missing
 
     def head(self) -> bytes:
@@ -238,6 +360,8 @@ class Request:
         url = self.url
         if self.method == "CONNECT":
             target = f"{url.host_subcomponent}:{url.port}"
+        elif self.proxy is not None and not self.is_ssl():
+            target = str(url)
         else:
             target = url.raw_path_qs
         if _not_target(target):
@@ -247,6 +371,61 @@ class Request:
         )
 
     # ---- the body
+
+    @property
+    def body(self) -> payload.Payload | Literal[b""]:
+        """The body, b"" if there is none. To be set by update_body(): an assignment closes nothing
+        that has to be waited for."""
+        return b"" if self._body is None else self._body
+
+    @body.setter
+    def body(self, value: Any) -> None:
+        if self._body is not None:
+            _close_now(self._body, 2)
+        self._update_body(value)
+
+    async def update_body(self, body: Any) -> None:
+        """Send another body, of whatever kind data= may be; the one it replaces is closed."""
+        if self._body is not None:
+            await self._body.close()
+        self._update_body(body)
+
+    def _update_body(self, body: Any) -> None:
+        self.headers.popall("Content-Length", None)
+        if self.chunked:
+            self.headers.popall("Transfer-Encoding", None)
+        self.update_body_from_data(body)
+        if body is not None or self.method not in self.GET_METHODS:
+            self.update_transfer_encoding()
+
+    def update_body_from_data(self, body: Any) -> None:
+        """Set the body, and the fields that say how long and of what type it is."""
+        headers = self.headers
+        if "chunked" in headers.get("Transfer-Encoding", "").lower():
+            if self.chunked:
+                raise ValueError(
+                    'chunked can not be set if "Transfer-Encoding: chunked" header is set'
+                )
+            self.chunked = True
+        if body is None:
+            self._body = None
+            if (
+                self.method not in self.GET_METHODS
+                and not self.chunked
+                and "Content-Length" not in headers
+            ):
+                headers["Content-Length"] = "0"
+            return
+        self._body = made = make_payload(body)
+        if not self.chunked and "Content-Length" not in headers:
+            if made.size is not None:
+                headers["Content-Length"] = str(made.size)
+            else:
+                self.chunked = True
+        skip = self._skip_auto_headers or ()
+        for name, value in made.headers.items():
+            if name not in headers and name not in skip:
+                headers[name] = value
 
     def content_length(self) -> int | None:
         """Of the Content-Length field. ValueError if that is no number."""
@@ -258,59 +437,29 @@ class Request:
             raise ValueError(f"Invalid Content-Length header: {text!r}")
         return int(text)
 
-    def body(self) -> bytes | None:
-        """All that follows the head, if it can go with it; None if upload() must send it."""
+    @property
+    def coding(self) -> str | None:
+        """How the body is compressed: "deflate", "gzip" or not at all."""
+        return self.compress if isinstance(self.compress, str) else None
+
+    def whole_body(self) -> bytes | None:
+        """All that follows the head, if it can go with it; None if an Upload must send it."""
         if self.expects_continue:
             return None
         length = self.content_length()
-        if self.payload is None:
-            return b"0\r\n\r\n" if self._chunked else b""
-        in_memory = getattr(self.payload, "_in_memory", None)
+        if self._body is None:
+            return b"0\r\n\r\n" if self.chunked else b""
+        in_memory = getattr(self._body, "_in_memory", None)
         whole: bytes | None = None if in_memory is None else in_memory()
-        if whole is None or (not self._chunked and length is not None and len(whole) < length):
+        if whole is None or (not self.chunked and length is not None and len(whole) < length):
             return None
-        if not self._chunked:
+        if not self.chunked:
             return whole[:length]
         parts = [whole]
-        if self._coding is not None:
-            compressor = make_compressor(self._coding)
+        if self.coding is not None:
+            compressor = make_compressor(self.coding)
             parts = [compressor.compress(whole), compressor.flush()]
         return b"".join(chunk(part) for part in parts if part) + b"0\r\n\r\n"
-
-    async def upload(self, response: Any) -> None:
-        """Send the body of the exchange that `response` is for; its errors end that."""
-        writer = BodyWriter(response, self._chunked, self._coding)
-        try:
-            if self.expects_continue:
-                await response._continued()
-            length = None if self._chunked else self.content_length()
-            if self.payload is not None:
-                await self.payload.write_with_length(writer, length)
-            await writer.finish()
-            if length is not None and writer.written != length:
-                raise ClientPayloadError(
-                    f"The request's body has {writer.written} bytes, its Content-Length is {length}"
-                )
-            response._write_eof()
-        except OSError as exc:
-            if writer.failed is exc:
-                return  # the exchange has ended, and knows why
-            error: Exception = exc
-            if not (isinstance(exc, asyncio.TimeoutError) and exc.errno is None):
-                error = ClientOSError(exc.errno, f"Can not write request body for {self.url}")
-            error.__cause__ = exc
-            response._upload_failed(error)
-        except ClientPayloadError as exc:
-            response._upload_failed(exc)
-        except Exception as exc:
-            if writer.failed is exc:
-                return
-            where = response.connection
-            error = ClientConnectionError(
-                f"Failed to send bytes into the underlying connection {where}: {exc!r}"
-            )
-            error.__cause__ = exc
-            response._upload_failed(error)
 
 
 def make_payload(data: Any) -> payload.Payload:
@@ -323,58 +472,24 @@ def make_payload(data: Any) -> payload.Payload:
         return FormData(data)()
 
 
-def make_compressor(coding: str) -> Any:
-    """For "deflate" (which is zlib's format in HTTP) or "gzip"."""
-    return zlib.compressobj(wbits=zlib.MAX_WBITS + (16 if coding == "gzip" else 0))
+def _is_basic_auth(auth: object) -> bool:
+    return isinstance(auth, tuple) and hasattr(auth, "encode")  # aiohttp's is good, too
 
 
-def chunk(data: bytes | bytearray | memoryview) -> bytes:
-    """In the chunked coding (RFC 9112, 7.1). Not for empty data, which would be the end."""
-    return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
-
-
-class BodyWriter:
-    """Takes the pieces of a body, and writes them as they go over the wire."""
-
-    def __init__(self, response: Any, chunked: bool, coding: str | None) -> None:
-        self._response = response
-        self._chunked = chunked
-        self._compressor = None if coding is None else make_compressor(coding)
-        self.written = 0  # bytes of the body, before it was coded
-        self.failed: BaseException | None = None  # what writing to the connection raised
-
-    async def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Take some bytes; returns when more may come. TypeError for what is no bytes."""
-        if isinstance(data, memoryview) and (data.itemsize != 1 or data.ndim != 1):
-            data = data.cast("B")
-        elif not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"data argument must be byte-ish ({type(data)!r})")
-        self.written += len(data)
-        if self._compressor is not None:
-            if len(data) > payload.CHUNK // 4:
-                loop = asyncio.get_running_loop()
-                data = await loop.run_in_executor(None, self._compressor.compress, data)
-            else:
-                data = self._compressor.compress(data)
-        await self._send(data)
-
-    async def finish(self) -> None:
-        """All has been written."""
-        end = b"" if self._compressor is None else self._compressor.flush()
-        if self._chunked:
-            end = (chunk(end) if end else b"") + b"0\r\n\r\n"
-            await self._put(end)
-
-    async def _send(self, data: bytes | bytearray | memoryview) -> None:
-        if len(data):
-            await self._put(chunk(data) if self._chunked else data)
-
-    async def _put(self, data: Any) -> None:
-        try:
-            await self._response._write(data)
-        except BaseException as exc:
-            self.failed = exc
-            raise
+def _close_now(body: payload.Payload, stacklevel: int) -> None:
+    """Close a body that is replaced by an assignment, as far as that goes without waiting."""
+    if not body.autoclose and not body.consumed:
+        warnings.warn(
+            "The previous request body contains unclosed resources. Use await "
+            "request.update_body() instead of setting request.body directly to properly close "
+            "resources and avoid leaks.",
+            ResourceWarning,
+            stacklevel=stacklevel + 1,
+        )
+    closing = body.close()
+    with contextlib.suppress(StopIteration):
+        closing.send(None)
+    closing.close()
 
 
 def merge_headers(defaults: CIMultiDict[str], headers: LooseHeaders | None) -> CIMultiDict[str]:
