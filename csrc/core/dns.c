@@ -191,7 +191,7 @@ give_answer(SockOp *op)
     return Py_NewRef(op->arg);
 }
 
-static const sockop_kind kind_getaddrinfo = {"getaddrinfo", 0, give_answer, NULL, NULL};
+static const sockop_kind kind_getaddrinfo = {SOCKOP("getaddrinfo"), 0, give_answer, NULL, NULL};
 
 PyObject *
 dns_getaddrinfo(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -37,7 +37,7 @@ send_part(SockOp *op)
 static PyObject *
 raise_failed(SockOp *op)
 {
-    core_state *st = op->loop->st;
+    core_state *st = op->coro.loop->st;
     if (op->sent == 0) { /* not a pair that the kernel takes, most likely: the caller can do without */
         PyErr_SetString(st->SendfileNotAvailableError, "os.sendfile call failed");
         return NULL;
@@ -72,7 +72,7 @@ end_sendfile(SockOp *op)
     }
 }
 
-static const sockop_kind kind_sendfile = {"sock_sendfile", 1, attempt_sendfile, ready_sendfile, end_sendfile};
+static const sockop_kind kind_sendfile = {SOCKOP("sock_sendfile"), 1, attempt_sendfile, ready_sendfile, end_sendfile};
 
 /* _sendfile(sock, file, offset, count): count 0 is all. */
 PyObject *

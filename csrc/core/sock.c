@@ -2,7 +2,8 @@
  *
  * For exactly socket.socket, with the addresses that most sockets have; any other object, a subclass or a mock, is
  * asyncio's own coroutine's, which calls the object's methods; so are keywords, and its TypeErrors.
- * The calls never block, whatever the socket's mode. Owns nothing: sockop.c has the state. Threads: the loop's. PYCALL: the methods' steps. */
+ * The calls never block, whatever the socket's mode. Owns nothing: sockop.c has the state. Threads: the loop's.
+ * PYCALL: the methods' steps. */
 #include "core/sock.h"
 
 #include <errno.h>
@@ -66,7 +67,7 @@ is_plain_inet(LoopObject *loop, PyObject *sock)
 int
 sock_find_fd(SockOp *op)
 {
-    PyObject *number = op->loop->st->sock_fileno(op->sock, NULL);
+    PyObject *number = op->coro.loop->st->sock_fileno(op->sock, NULL);
     if (UNLIKELY(number == NULL)) {
         return -1;
     }
@@ -79,7 +80,7 @@ sock_find_fd(SockOp *op)
 static int
 is_blocking(SockOp *op)
 {
-    PyObject *timeout = PyObject_CallOneArg(op->loop->st->sock_gettimeout, op->sock);
+    PyObject *timeout = PyObject_CallOneArg(op->coro.loop->st->sock_gettimeout, op->sock);
     if (timeout == NULL) {
         return -1;
     }
@@ -120,7 +121,7 @@ static Py_ssize_t
 receive(SockOp *op, void *buf, Py_ssize_t size, any_addr *addr, socklen_t *addrlen)
 {
     ssize_t n;
-    if (!op->woken && size > 0 && fdpoll_is_futile(op->loop, op->fd, op->sock)) {
+    if (!op->woken && size > 0 && fdpoll_is_futile(op->coro.loop, op->fd, op->sock)) {
         op->blocked = 1; /* ask epoll and not the socket */
         return -1;
     }
@@ -131,7 +132,7 @@ receive(SockOp *op, void *buf, Py_ssize_t size, any_addr *addr, socklen_t *addrl
         n = recvfrom(op->fd, buf, (size_t)size, MSG_DONTWAIT, addr == NULL ? NULL : &addr->sa, addrlen);
     } while (UNLIKELY(n < 0) && try_again(op));
     if (n >= 0) {
-        fdpoll_note_read(op->loop, op->fd, op->sock, op->woken, n < size);
+        fdpoll_note_read(op->coro.loop, op->fd, op->sock, op->woken, n < size);
     }
     return n;
 }
@@ -149,13 +150,20 @@ as_size(PyObject *number)
     return size;
 }
 
+/* "recv" */
+static const char *
+verb_of(const SockOp *op)
+{
+    return sockop_name(sockop_kind_of(op)) + sizeof("sock_") - 1;
+}
+
 /* How many bytes are asked for. -1 with an exception. */
 static Py_ssize_t
 read_size(SockOp *op)
 {
     Py_ssize_t size = as_size(op->arg);
     if (UNLIKELY(size < 0) && !PyErr_Occurred()) {
-        PyErr_Format(PyExc_ValueError, "negative buffersize in %s", op->kind->name + sizeof("sock_") - 1);
+        PyErr_Format(PyExc_ValueError, "negative buffersize in %s", verb_of(op));
     }
     return size;
 }
@@ -165,7 +173,7 @@ static PyObject *
 receive_bytes(SockOp *op, Py_ssize_t size, any_addr *addr, socklen_t *addrlen)
 {
     PyObject *bytes = NULL;
-    char *buf = size <= LOOP_RECV_SIZE ? loop_recv_buffer(op->loop) : NULL;
+    char *buf = size <= LOOP_RECV_SIZE ? loop_recv_buffer(op->coro.loop) : NULL;
     if (buf == NULL) {
         if ((bytes = PyBytes_FromStringAndSize(NULL, size)) == NULL) {
             return NULL;
@@ -227,7 +235,7 @@ open_buffer(SockOp *op, Py_buffer *view)
         return 0;
     }
     PyErr_Format(PyExc_TypeError, "%s() argument 1 must be read-write bytes-like object, not %.50s",
-                 op->kind->name + sizeof("sock_") - 1, op->arg == Py_None ? "None" : Py_TYPE(op->arg)->tp_name);
+                 verb_of(op), op->arg == Py_None ? "None" : Py_TYPE(op->arg)->tp_name);
     return -1;
 }
 
@@ -343,7 +351,7 @@ or_blocked(SockOp *op, PyObject *result)
 static PyObject *
 attempt_sendto(SockOp *op)
 {
-    return or_blocked(op, PyObject_CallMethodObjArgs(op->sock, op->loop->st->n_sendto, op->arg, op->extra, NULL));
+    return or_blocked(op, PyObject_CallMethodObjArgs(op->sock, op->coro.loop->st->n_sendto, op->arg, op->extra, NULL));
 }
 
 /* ---- connections --------------------------------------------------------------------------- */
@@ -352,7 +360,7 @@ attempt_sendto(SockOp *op)
 static PyObject *
 accepted_socket(SockOp *op, int fd)
 {
-    core_state *st = op->loop->st;
+    core_state *st = op->coro.loop->st;
     int family = int_member(st->sock_family, op->sock), type = int_member(st->sock_type, op->sock);
     int proto = int_member(st->sock_proto, op->sock);
     PyObject *sock = NULL;
@@ -384,8 +392,9 @@ attempt_accept(SockOp *op)
     return fd < 0 ? NULL : with_address(accepted_socket(op, fd), &addr, addrlen);
 }
 
-/* A connection within the machine is made by the time connect() says it is in progress; an error would be told with it. One that was refused is left
- * to the loop: asking how it went takes the error away from a later connect(), should the caller be cancelled now. */
+/* A connection within the machine is made by the time connect() says it is in progress; an error would be told with
+ * it. One that was refused is left to the loop: asking how it went takes the error away from a later connect(), should
+ * the caller be cancelled now. */
 static int
 is_made(SockOp *op)
 {
@@ -400,7 +409,7 @@ attempt_connect(SockOp *op)
     int err;
     socklen_t len = sizeof(err);
     if (!op->woken) {
-        PyObject *r = or_blocked(op, PyObject_CallMethodOneArg(op->sock, op->loop->st->n_connect, op->arg));
+        PyObject *r = or_blocked(op, PyObject_CallMethodOneArg(op->sock, op->coro.loop->st->n_connect, op->arg));
         if (!op->blocked || !is_made(op)) {
             return r;
         }
@@ -439,14 +448,14 @@ is_resolved(LoopObject *loop, PyObject *sock, PyObject *address)
 
 /* ---- the methods --------------------------------------------------------------------------- */
 
-static const sockop_kind kind_recv = {"sock_recv", 0, attempt_recv, NULL, NULL};
-static const sockop_kind kind_recv_into = {"sock_recv_into", 0, attempt_recv_into, NULL, NULL};
-static const sockop_kind kind_recvfrom = {"sock_recvfrom", 0, attempt_recvfrom, NULL, NULL};
-static const sockop_kind kind_recvfrom_into = {"sock_recvfrom_into", 0, attempt_recvfrom_into, NULL, NULL};
-static const sockop_kind kind_sendall = {"sock_sendall", 1, attempt_sendall, ready_sendall, NULL};
-static const sockop_kind kind_sendto = {"sock_sendto", 1, attempt_sendto, NULL, NULL};
-static const sockop_kind kind_accept = {"sock_accept", 0, attempt_accept, NULL, NULL};
-static const sockop_kind kind_connect = {"sock_connect", 1, attempt_connect, NULL, NULL};
+static const sockop_kind kind_recv = {SOCKOP("sock_recv"), 0, attempt_recv, NULL, NULL};
+static const sockop_kind kind_recv_into = {SOCKOP("sock_recv_into"), 0, attempt_recv_into, NULL, NULL};
+static const sockop_kind kind_recvfrom = {SOCKOP("sock_recvfrom"), 0, attempt_recvfrom, NULL, NULL};
+static const sockop_kind kind_recvfrom_into = {SOCKOP("sock_recvfrom_into"), 0, attempt_recvfrom_into, NULL, NULL};
+static const sockop_kind kind_sendall = {SOCKOP("sock_sendall"), 1, attempt_sendall, ready_sendall, NULL};
+static const sockop_kind kind_sendto = {SOCKOP("sock_sendto"), 1, attempt_sendto, NULL, NULL};
+static const sockop_kind kind_accept = {SOCKOP("sock_accept"), 0, attempt_accept, NULL, NULL};
+static const sockop_kind kind_connect = {SOCKOP("sock_connect"), 1, attempt_connect, NULL, NULL};
 
 /* A method whose arguments are the socket and one thing more. */
 #define METHOD_OF_TWO(kind, check)                                                                 \
@@ -454,7 +463,7 @@ static const sockop_kind kind_connect = {"sock_connect", 1, attempt_connect, NUL
     if (LIKELY(nargs == 2 && kwnames == NULL && check(loop, args[0]))) {                           \
         return sockop_new(loop, &(kind), args[0], args[1], NULL);                                  \
     }                                                                                              \
-    return loop_call_asyncio(self, (kind).name, args, nargs, kwnames);
+    return loop_call_asyncio(self, sockop_name(&(kind)), args, nargs, kwnames);
 
 PyObject *
 sock_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -487,7 +496,7 @@ sock_recvfrom_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyOb
     if ((nargs == 2 || nargs == 3) && kwnames == NULL && is_plain_inet(loop, args[0])) {
         return sockop_new(loop, &kind_recvfrom_into, args[0], args[1], nargs == 3 ? args[2] : NULL);
     }
-    return loop_call_asyncio(self, kind_recvfrom_into.name, args, nargs, kwnames);
+    return loop_call_asyncio(self, sockop_name(&kind_recvfrom_into), args, nargs, kwnames);
 }
 
 PyObject *
@@ -497,7 +506,7 @@ sock_sendto(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *k
     if (nargs == 3 && kwnames == NULL && is_plain(loop, args[0])) {
         return sockop_new(loop, &kind_sendto, args[0], args[1], args[2]);
     }
-    return loop_call_asyncio(self, kind_sendto.name, args, nargs, kwnames);
+    return loop_call_asyncio(self, sockop_name(&kind_sendto), args, nargs, kwnames);
 }
 
 /* accept4() and connect() have no flag that keeps them from blocking: with a blocking socket, asyncio's way. */
@@ -518,7 +527,7 @@ sock_accept(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *k
     if (nargs == 1 && kwnames == NULL && is_plain_inet(loop, args[0]) && never_blocks(loop, args[0])) {
         return sockop_new(loop, &kind_accept, args[0], NULL, NULL);
     }
-    return loop_call_asyncio(self, kind_accept.name, args, nargs, kwnames);
+    return loop_call_asyncio(self, sockop_name(&kind_accept), args, nargs, kwnames);
 }
 
 PyObject *
@@ -528,5 +537,5 @@ sock_connect(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     if (nargs == 2 && kwnames == NULL && is_plain_inet(loop, args[0]) && is_resolved(loop, args[0], args[1])) {
         return sockop_new(loop, &kind_connect, args[0], args[1], NULL);
     }
-    return loop_call_asyncio(self, kind_connect.name, args, nargs, kwnames);
+    return loop_call_asyncio(self, sockop_name(&kind_connect), args, nargs, kwnames);
 }

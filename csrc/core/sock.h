@@ -2,14 +2,14 @@
 #ifndef UVOLT_CORE_SOCK_H
 #define UVOLT_CORE_SOCK_H
 
-#include "core/loop.h"
+#include "core/coro.h"
 #include "core/waiter.h"
 
 typedef struct SockOp SockOp;
 
 /* What one method does. */
 typedef struct sockop_kind {
-    const char *name; /* of the method */
+    coro_kind coro;   /* SOCKOP(name of the method) */
     int write;        /* waits until the socket can be written, not read */
     /* The system call. A new reference; or NULL with an exception; or NULL and op->blocked set: not now. PYCALL. */
     PyObject *(*attempt)(SockOp *op);
@@ -19,14 +19,11 @@ typedef struct sockop_kind {
 } sockop_kind;
 
 struct SockOp {
-    PyObject_HEAD
-    LoopObject *loop; /* strong */
-    const sockop_kind *kind;
+    CoroObject coro;  /* its kind is the first member of a sockop_kind */
     PyObject *sock;   /* strong or NULL; this and what follows are NULL once it is over */
     PyObject *arg;    /* strong: how many bytes, the buffer, or the data */
     PyObject *extra;  /* strong: the other argument, or NULL */
     waiter wait;      /* what the caller waits with */
-    PyObject *weakrefs;
     Py_buffer view;   /* of `arg`; held if view.obj is not NULL */
     Py_ssize_t sent;  /* bytes */
     off_t offset;     /* of sock_sendfile: where in the file to begin, */
@@ -35,13 +32,28 @@ struct SockOp {
     char ended;       /* and whether all is sent or the file is at its end */
     int fd;           /* of the last try */
     int err;          /* errno of a try between two steps, 0 if none */
-    char state;       /* CORO_CREATED and so on */
     char blocked;
     char watching;    /* fdpoll may have it under `fd` */
     char woken;       /* the try that comes now follows an event */
 };
 
 extern PyType_Spec sockop_spec;
+
+coro_outcome sockop_step(CoroObject *, PyObject *value, PyObject **result);
+void sockop_end(CoroObject *);
+#define SOCKOP(name) {"Loop." name, sockop_step, sockop_end}
+
+static inline const sockop_kind *
+sockop_kind_of(const SockOp *op)
+{
+    return (const sockop_kind *)op->coro.kind;
+}
+
+static inline const char *
+sockop_name(const sockop_kind *kind) /* "sock_recv" */
+{
+    return kind->coro.name + sizeof("Loop.") - 1;
+}
 
 /* New references to the arguments are taken; all but the first two may be NULL: without a socket, it does not wait.
  * Runs nothing yet. */

@@ -5,7 +5,6 @@
  * nothing is read or accepted for a caller that has been cancelled.
  * Owns:    its arguments and the future. Kept by: whoever awaits it; while it waits, the entry of the descriptor.
  * Threads: the loop's. PYCALL: the steps, and the dealloc of one that was never awaited. */
-#include "core/coro.h"
 #include "core/sock.h"
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -17,18 +16,15 @@ sockop_new(LoopObject *loop, const sockop_kind *kind, PyObject *sock, PyObject *
     if (UNLIKELY(op == NULL)) {
         return NULL;
     }
-    op->loop = (LoopObject *)Py_NewRef((PyObject *)loop);
-    op->kind = kind;
+    coro_init(&op->coro, loop, &kind->coro);
     op->sock = Py_XNewRef(sock);
     op->arg = Py_XNewRef(arg);
     op->extra = Py_XNewRef(extra);
-    op->weakrefs = NULL;
     waiter_init(&op->wait);
     op->view.obj = NULL;
     op->sent = 0;
     op->fd = -1;
     op->err = 0;
-    op->state = CORO_CREATED;
     op->blocked = op->watching = op->woken = 0;
     PyObject_GC_Track(op);
     return (PyObject *)op;
@@ -39,15 +35,15 @@ stop_watching(SockOp *op)
 {
     if (op->watching) {
         op->watching = 0;
-        fdpoll_forget(op->loop, op->fd, op->kind->write, (PyObject *)op);
+        fdpoll_forget(op->coro.loop, op->fd, sockop_kind_of(op)->write, (PyObject *)op);
     }
 }
 
-/* `loop` stays until dealloc: it has the state. */
 static int
 sockop_clear(PyObject *self)
 {
     SockOp *op = (SockOp *)self;
+    coro_clear(&op->coro);
     if (op->view.obj != NULL) {
         PyBuffer_Release(&op->view);
     }
@@ -58,61 +54,35 @@ sockop_clear(PyObject *self)
     return 0;
 }
 
-/* The last step is done: what it held is let go now, as a coroutine's frame is. */
-static void
-finish(SockOp *op)
+void
+sockop_end(CoroObject *c)
 {
-    op->state = CORO_OVER;
+    SockOp *op = (SockOp *)c;
     stop_watching(op);
-    if (op->kind->end != NULL) {
-        op->kind->end(op);
+    if (sockop_kind_of(op)->end != NULL) {
+        sockop_kind_of(op)->end(op);
     }
-    sockop_clear((PyObject *)op);
 }
 
 static int
 sockop_traverse(PyObject *self, visitproc visit, void *arg)
 {
     SockOp *op = (SockOp *)self;
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(op->loop);
     Py_VISIT(op->sock);
     Py_VISIT(op->arg);
     Py_VISIT(op->extra);
-    return waiter_visit(&op->wait, visit, arg);
-}
-
-static COLD void
-warn_never_awaited(SockOp *op)
-{
-    PyObject *exc = PyErr_GetRaisedException();
-    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine 'Loop.%s' was never awaited", op->kind->name)
-        < 0) {
-        PyErr_WriteUnraisable(NULL);
-    }
-    PyErr_SetRaisedException(exc);
+    int rc = waiter_visit(&op->wait, visit, arg);
+    return rc != 0 ? rc : coro_traverse(self, visit, arg);
 }
 
 static void
 sockop_dealloc(PyObject *self)
 {
-    SockOp *op = (SockOp *)self;
-    PyTypeObject *type = Py_TYPE(self);
-    LoopObject *loop = op->loop;
-    core_state *st = loop->st;
-    PyObject_GC_UnTrack(self);
-    if (UNLIKELY(op->weakrefs != NULL)) {
-        PyObject_ClearWeakRefs(self);
+    if (coro_dealloc_begin(self) < 0) {
+        return;
     }
-    if (UNLIKELY(op->state == CORO_CREATED)) {
-        warn_never_awaited(op);
-    }
-    if (op->state != CORO_OVER) {
-        sockop_clear(self); /* whoever let it go while it waited: nobody watches for it, or it would be held */
-    }
-    pool_give(&st->sockop_pool, self);
-    Py_DECREF(loop);
-    Py_DECREF(type);
+    sockop_clear(self);
+    coro_free(self, &((CoroObject *)self)->loop->st->sockop_pool);
 }
 
 /* ---- waiting ------------------------------------------------------------------------------- */
@@ -121,14 +91,14 @@ int
 sockop_ready(PyObject *self)
 {
     SockOp *op = (SockOp *)self;
-    return op->kind->ready == NULL || op->kind->ready(op);
+    return sockop_kind_of(op)->ready == NULL || sockop_kind_of(op)->ready(op);
 }
 
 /* Not for a caller that was cancelled, nor on a number that has become somebody else's. */
 int
 sockop_is_over(SockOp *op)
 {
-    PyObject *done = PyObject_CallMethodNoArgs(op->wait.future, op->loop->st->n_done);
+    PyObject *done = PyObject_CallMethodNoArgs(op->wait.future, op->coro.loop->st->n_done);
     int over = done != Py_False || sock_find_fd(op) < 0;
     Py_XDECREF(done);
     PyErr_Clear();
@@ -144,207 +114,65 @@ sockop_wake(PyObject *self)
         return; /* over */
     }
     op->woken = 1;
-    if (UNLIKELY(waiter_wake(&op->wait, op->loop, !op->kind->write) < 0)) {
-        loop_error(op->loop, "Error while waking a task", NULL, NULL);
+    if (UNLIKELY(waiter_wake(&op->wait, op->coro.loop, !sockop_kind_of(op)->write) < 0)) {
+        loop_error(op->coro.loop, "Error while waking a task", NULL, NULL);
     }
 }
 
 static int
 start_watching(SockOp *op)
 {
-    if (fdwatch_check_free(op->loop, op->fd, NULL) < 0 || loop_check_closed(op->loop) < 0) {
+    if (fdwatch_check_free(op->coro.loop, op->fd, NULL) < 0 || loop_check_closed(op->coro.loop) < 0) {
         return -1;
     }
     op->watching = 1;
-    if (op->kind->write) {
-        return fdpoll_set(op->loop, op->fd, 1, (PyObject *)op);
+    if (sockop_kind_of(op)->write) {
+        return fdpoll_set(op->coro.loop, op->fd, 1, (PyObject *)op);
     }
-    return fdpoll_set_read(op->loop, op->fd, (PyObject *)op, op->sock);
-}
-
-/* Yields a future, or PYGEN_ERROR. */
-static PySendResult
-wait_for_event(SockOp *op, PyObject **result)
-{
-    op->blocked = op->woken = 0;
-    if (waiter_start(&op->wait, op->loop) < 0 || start_watching(op) < 0) {
-        return PYGEN_ERROR;
-    }
-    op->state = CORO_WAITING;
-    return PyIter_Send(op->wait.iterator, Py_None, result);
+    return fdpoll_set_read(op->coro.loop, op->fd, (PyObject *)op, op->sock);
 }
 
 /* ---- steps --------------------------------------------------------------------------------- */
 
-/* What asyncio has behind the `await` of its future: 0 if that is over, else *sent and *result are the step's. */
-static int
-still_waiting(SockOp *op, PyObject *value, PySendResult *sent, PyObject **result)
+coro_outcome
+sockop_step(CoroObject *c, PyObject *value, PyObject **result)
 {
-    int taken = waiter_take(&op->wait, op->loop);
-    *sent = PYGEN_ERROR;
-    if (taken != 0) {
-        return taken < 0;
-    }
-    *sent = PyIter_Send(op->wait.iterator, value, result);
-    if (*sent == PYGEN_RETURN) {
-        Py_CLEAR(*result);
-        return 0;
-    }
-    return 1;
-}
-
-static PySendResult
-run_step(SockOp *op, PyObject *value, PyObject **result)
-{
-    PySendResult sent;
-    int first = op->state == CORO_CREATED;
-    op->state = CORO_RUNNING;
-    if (first && UNLIKELY(op->loop->debug) && op->sock != NULL && sock_check_mode(op) < 0) {
-        return PYGEN_ERROR;
-    }
-    if (!first && still_waiting(op, value, &sent, result)) {
-        return sent;
+    SockOp *op = (SockOp *)c;
+    if (value == NULL) { /* the first, or it was cancelled */
+        if (PyErr_Occurred() != NULL
+            || (UNLIKELY(c->loop->debug) && op->sock != NULL && sock_check_mode(op) < 0)) {
+            return CORO_ERROR;
+        }
     }
     stop_watching(op);
     if (op->sock != NULL && sock_find_fd(op) < 0) {
-        return PYGEN_ERROR;
+        return CORO_ERROR;
     }
-    *result = op->kind->attempt(op);
+    *result = sockop_kind_of(op)->attempt(op);
     if (*result != NULL) {
-        return PYGEN_RETURN;
+        return CORO_DONE;
     }
-    return op->blocked ? wait_for_event(op, result) : PYGEN_ERROR;
-}
-
-static PySendResult
-sockop_am_send(PyObject *self, PyObject *value, PyObject **result)
-{
-    SockOp *op = (SockOp *)self;
-    *result = NULL;
-    if (UNLIKELY(op->state != CORO_WAITING && (op->state != CORO_CREATED || value != Py_None))) {
-        return coro_refuse(op->state);
+    if (!op->blocked) {
+        return CORO_ERROR;
     }
-    Py_INCREF(self);
-    PySendResult sent = run_step(op, value, result);
-    if (sent == PYGEN_NEXT) {
-        op->state = CORO_WAITING;
-    }
-    else {
-        PyObject *exc = sent == PYGEN_ERROR ? PyErr_GetRaisedException() : NULL;
-        finish(op);
-        if (exc != NULL) {
-            PyErr_SetRaisedException(exc);
-        }
-    }
-    Py_DECREF(self);
-    return sent;
-}
-
-static PyObject *
-sockop_send(PyObject *self, PyObject *value)
-{
-    PyObject *result;
-    PySendResult sent = sockop_am_send(self, value, &result);
-    return coro_as_iterator(sent, result);
-}
-
-static PyObject *
-sockop_iternext(PyObject *self)
-{
-    return sockop_send(self, Py_None);
-}
-
-static PyObject *
-sockop_await(PyObject *self)
-{
-    SockOp *op = (SockOp *)self;
-    if (op->state == CORO_WAITING) {
-        PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
-        return NULL;
-    }
-    return Py_NewRef(self);
-}
-
-/* Cancellation comes this way. What was waited for is left where it is: in the kernel. */
-static PyObject *
-sockop_throw(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
-{
-    SockOp *op = (SockOp *)self;
-    PyObject *exc = coro_thrown(args, nargs);
-    if (exc == NULL) {
-        return NULL;
-    }
-    if (op->state == CORO_RUNNING || op->state == CORO_OVER) {
-        Py_DECREF(exc);
-        coro_refuse(op->state);
-        return NULL;
-    }
-    Py_INCREF(self);
-    finish(op);
-    PyErr_SetRaisedException(exc);
-    Py_DECREF(self);
-    return NULL;
-}
-
-static PyObject *
-sockop_close(PyObject *self, PyObject *Py_UNUSED(unused))
-{
-    SockOp *op = (SockOp *)self;
-    if (op->state == CORO_RUNNING) {
-        coro_refuse(op->state);
-        return NULL;
-    }
-    Py_INCREF(self);
-    finish(op);
-    Py_DECREF(self);
-    Py_RETURN_NONE;
+    op->blocked = op->woken = 0;
+    return coro_wait(c, &op->wait) < 0 || start_watching(op) < 0 ? CORO_ERROR : CORO_WAIT;
 }
 
 /* ---- the type ------------------------------------------------------------------------------ */
 
-static PyObject *
-sockop_repr(PyObject *self)
-{
-    return PyUnicode_FromFormat("<coroutine object Loop.%s at %p>", ((SockOp *)self)->kind->name, self);
-}
-
-static PyObject *
-sockop_get_name(PyObject *self, void *qualified)
-{
-    return PyUnicode_FromFormat("%s%s", qualified != NULL ? "Loop." : "", ((SockOp *)self)->kind->name);
-}
-
-static PyObject *
-sockop_get_running(PyObject *self, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(((SockOp *)self)->state == CORO_RUNNING);
-}
-
-static PyObject *
-sockop_get_await(PyObject *self, void *Py_UNUSED(closure))
-{
-    SockOp *op = (SockOp *)self;
-    return Py_NewRef(op->state == CORO_WAITING ? op->wait.iterator : Py_None);
-}
-
 static PyMethodDef sockop_methods[] = {
-    {"send", sockop_send, METH_O, "send($self, value, /)\n--\n\nOne step; None for the first."},
-    {"throw", FAST(sockop_throw), METH_FASTCALL,
-     "throw($self, typ, val=None, tb=None, /)\n--\n\nEnd it with an exception."},
-    {"close", sockop_close, METH_NOARGS, "close($self, /)\n--\n\nEnd it without one."},
+    CORO_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef sockop_getset[] = {
-    {"__name__", sockop_get_name, NULL, "The method's.", NULL},
-    {"__qualname__", sockop_get_name, NULL, "The method's.", "Loop."},
-    {"cr_running", sockop_get_running, NULL, "In a step.", NULL},
-    {"cr_await", sockop_get_await, NULL, "What it waits for, or None.", NULL},
+    CORO_GETSET,
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef sockop_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(SockOp, weakrefs), READONLY, NULL},
+    CORO_MEMBERS,
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -353,10 +181,7 @@ static PyType_Slot sockop_slots[] = {
     {Py_tp_dealloc, sockop_dealloc},
     {Py_tp_traverse, sockop_traverse},
     {Py_tp_clear, sockop_clear},
-    {Py_tp_repr, sockop_repr},
-    {Py_tp_iternext, sockop_iternext},
-    {Py_am_await, sockop_await},
-    {Py_am_send, sockop_am_send},
+    CORO_SLOTS,
     {Py_tp_methods, sockop_methods},
     {Py_tp_getset, sockop_getset},
     {Py_tp_members, sockop_members},

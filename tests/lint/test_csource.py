@@ -49,7 +49,6 @@ VISIT_ONLY = {
     ("udp", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("tls", "loop"): "kept until dealloc, methods of a cleared transport need it",
     ("relay", "loop"): "kept until dealloc, it has the state",
-    ("sockop", "loop"): "kept until dealloc, it has the state",
     ("http_connection", "loop"): "kept until dealloc, the slot goes back through it",
     ("http_connection", "route"): "kept until dealloc, the slot goes back through it",
     ("http_pool", "loop"): "kept until dealloc, methods of a cleared pool need it",
