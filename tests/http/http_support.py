@@ -349,3 +349,61 @@ async def served(*routes: Any, ssl: Any = None, **options: Any) -> AsyncIterator
     finally:
         await runner.cleanup()
         await support.settle()
+
+
+OK = answers(response(b"ok"))
+
+
+async def silent(peer: Any) -> None:
+    """Never answers."""
+    await peer.request()
+    await peer.gone()
+
+
+async def get(http: Any, url: Any, **request: Any) -> bytes:
+    """The body that a GET brings."""
+    async with http.get(url, **request) as answer:
+        return await answer.read()
+
+
+def gate(hold: list):
+    """Answers when the future that it puts in the list is done."""
+
+    async def script(peer):
+        while True:
+            await peer.request()
+            future = asyncio.get_running_loop().create_future()
+            hold.append(future)
+            await future
+            peer.send(response(b"ok"))
+
+    return script
+
+
+def resolver_to(client, port_of, asked, family=socket.AF_INET, wait=None):
+    import aiohttp.abc
+
+    base = getattr(client.http, "abc", aiohttp.abc).AbstractResolver
+
+    class Resolver(base):
+        async def resolve(self, host, port=0, family=socket.AF_INET):
+            asked.append((host, port))
+            if wait is not None:
+                await wait
+            if host == "unknown":
+                raise OSError("no such host")
+            return [
+                {
+                    "hostname": host,
+                    "host": support.LOCALHOST,
+                    "port": port,
+                    "family": socket.AF_INET,
+                    "proto": 0,
+                    "flags": socket.AI_NUMERICHOST,
+                }
+            ]
+
+        async def close(self):
+            asked.append("closed")
+
+    return Resolver()

@@ -11,6 +11,8 @@ import aiohttp.streams
 import uvolt
 import uvolt.http.streams
 
+TEXT = b"line one\nline two\nthe third line, longer\n\nlast"
+
 READERS: dict[str, Any] = {"aiohttp": aiohttp.streams, "uvolt": uvolt.http.streams}
 
 
@@ -61,3 +63,10 @@ async def outcome(coroutine: Any) -> tuple[str, Any]:
         return "value", await coroutine
     except Exception as error:
         return "error", (type(error).__name__, str(error))
+
+
+def feed(reader: Any, *pieces: bytes, eof: bool = True) -> None:
+    for piece in pieces:
+        assert reader.feed_data(piece) is False
+    if eof:
+        reader.feed_eof()

@@ -10,17 +10,12 @@ from typing import Any
 
 import pytest
 import support
-from http_support import RawServer, black_hole, raw
+from http_support import RawServer, black_hole, raw, silent
 from test_request_fast import GENERAL, ok, run
 
 import uvolt.http
 
 WAYS = pytest.mark.parametrize("way", [{}, GENERAL], ids=["fast", "general"])
-
-
-async def silent(peer: Any) -> None:
-    await peer.request()
-    await peer.gone()
 
 
 async def begun(peer: Any) -> None:

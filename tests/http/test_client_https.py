@@ -9,14 +9,7 @@ import ssl
 import pytest
 import support
 import trustme
-from http_support import answers, raw, response
-
-OK = answers(response(b"ok"))
-
-
-async def get(http, url, **request):
-    async with http.get(url, **request) as answer:
-        return await answer.read()
+from http_support import OK, answers, get, raw, response
 
 
 def server_of(issued, minimum=None, maximum=None):

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 import support
-from http_support import answers, raw, response
+from http_support import answers, get, raw, response
 
 SIZE = (1 << 20) + 17
 BODY = bytes(range(251)) * (SIZE // 251 + 1)
@@ -21,11 +21,6 @@ def tls(request, certificates):
     if request.param == "http":
         return None, True
     return certificates.server(), certificates.client()
-
-
-async def get(http, url, **request):
-    async with http.get(url, **request) as answer:
-        return await answer.read()
 
 
 def test_one_after_the_other(client, tls):

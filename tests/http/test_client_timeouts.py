@@ -8,21 +8,10 @@ import time
 
 import pytest
 import support
-from http_support import answers, black_hole, raw, response
+from http_support import OK, black_hole, get, raw, silent
 from servers import Certificates
 
-OK = answers(response(b"ok"))
 SHORT = 0.1  # seconds
-
-
-async def silent(peer):
-    await peer.request()
-    await peer.gone()
-
-
-async def get(http, url, **request):
-    async with http.get(url, **request) as answer:
-        return await answer.read()
 
 
 async def timed_out(client, http, url, timeout, error, **request):

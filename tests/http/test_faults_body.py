@@ -12,7 +12,7 @@ import zlib
 import pytest
 import support
 from faults_support import WAYS, Fault, check
-from http_support import answers, chunked, raw, response
+from http_support import answers, chunked, get, raw, response
 
 SHORT = {"error": "ClientPayloadError", "reading": True, "reused": True}
 TEXT = b"".join(b"line %d\n" % n for n in range(300))
@@ -81,11 +81,6 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 def test_rows(client, name, way):
     check(client, ROWS[name], way)
-
-
-async def get(http, url, **request):
-    async with http.get(url, **request) as answer:
-        return await answer.read()
 
 
 # -- rows 36, 39, 46: memory ----------------------------------------------------------------------

@@ -8,7 +8,7 @@ import time
 import pytest
 import support
 from faults_support import GOOD, WAYS, Fault, check
-from http_support import answers, chunked, raw, response
+from http_support import answers, chunked, get, raw, response
 
 BAD = {"status": 400, "error": "ClientResponseError"}
 SHORT = {"error": "ClientPayloadError", "reading": True}
@@ -176,11 +176,6 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 def test_rows(client, name, way):
     check(client, ROWS[name], way)
-
-
-async def get(http, url, **request):
-    async with http.get(url, **request) as answer:
-        return await answer.read()
 
 
 # -- row 13: interim responses --------------------------------------------------------------------
