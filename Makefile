@@ -74,7 +74,8 @@ asan: ## the test suite under the address and undefined-behaviour sanitizers
 .PHONY: fuzz
 fuzz: ## each libFuzzer target of fuzz/ for FUZZ_SECONDS (120); clang
 	@tools/system.sh fuzz
-	tools/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	@tools/venv.sh test
+	UVOLT_FUZZ_PYTHON=$(abspath $(python)) tools/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 .PHONY: wheel
 wheel: ## a wheel that brings its own libuv, in dist/

@@ -3,7 +3,9 @@
 # sanitizers) and runs each for so long (default 120 seconds), one after the other, JOBS of them at a time (default 1).
 # A target starts from fuzz/corpus/TARGET, which is committed, and keeps what it finds in FUZZ_CORPUS/TARGET (default
 # build/fuzz/corpus), so that the next run goes on from there. A finding ends the script with status 1; its input is
-# build/fuzz/crashes/TARGET-*. A target that needs more than csrc/proto says so in a line "fuzz-build: FLAGS FILES".
+# build/fuzz/crashes/TARGET-*. A target that needs more than csrc/proto says so in a line "fuzz-build: FLAGS FILES";
+# @core there stands for all of csrc and an embedded Python: UVOLT_FUZZ_PYTHON (default .venv/bin/python), which has
+# the packages that uvolt.http needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,16 +21,39 @@ command -v "${CLANG:-clang}" >/dev/null || {
 }
 
 out=build/fuzz
+export UVOLT_FUZZ_PYTHON=${UVOLT_FUZZ_PYTHON:-$PWD/.venv/bin/python}
 kept=${FUZZ_CORPUS:-$out/corpus}
 mkdir -p "$out/crashes"
+
+compile=("${CLANG:-clang}" -std=c11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -UNDEBUG -Icsrc -Wall -Wextra
+    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined)
+
+# Prints the flags and objects that stand for @core, once they are made. Free lists would hide what the sanitizer sees.
+core() {
+    local flags objects=$out/core
+    mkdir -p "$objects"
+    flags=$("$UVOLT_FUZZ_PYTHON" -c 'import sysconfig as s; print("-I" + s.get_path("include"))')
+    flags+=" -DUVOLT_NO_POOLS -DUVOLT_HAVE_BROTLI -DUVOLT_HAVE_ZSTD $(pkg-config --cflags libuv zlib libbrotlidec libzstd)"
+    find csrc -name '*.c' ! -path 'csrc/proto/*' -print0 |
+        UNIT="${compile[*]} -fsanitize=fuzzer-no-link $flags" OBJECTS=$objects xargs -0 -P "$(nproc)" -I{} bash -c '
+            object=$OBJECTS/$(tr / _ <<<"{}").o
+            [ -n "$(find csrc "{}" -newer "$object" \( -name "*.h" -o -path "{}" \) -print -quit 2>&1)" ] || exit 0
+            $UNIT -c "{}" -o "$object"' >&2
+    "$UVOLT_FUZZ_PYTHON" - <<'EOF'
+import sysconfig as s
+
+folder = s.get_config_var("LIBDIR")
+print(f"-L{folder} -Wl,-rpath,{folder} -lpython{s.get_config_var('LDVERSION')}")
+EOF
+    echo "$flags $objects/*.o $(pkg-config --libs libuv zlib libbrotlidec libzstd) -ldl -lm"
+}
 
 build() {
     local extra
     extra=$(sed -n 's/.*fuzz-build: \(.*[^ *\/]\).*/\1/p' "fuzz/$1.c")
+    if [[ $extra == *@core* ]]; then extra=${extra/@core/$(core)}; fi
     # shellcheck disable=SC2086  # one word a flag
-    "${CLANG:-clang}" -std=c11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -UNDEBUG -Icsrc -Wall -Wextra \
-        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-        "fuzz/$1.c" csrc/proto/*.c $extra -o "$out/$1"
+    "${compile[@]}" "fuzz/$1.c" csrc/proto/*.c $extra -o "$out/$1"
 }
 
 run() {

@@ -190,6 +190,16 @@ decode_body(ResponseObject *r, const char *base, const http1_head *h)
     return d == NULL || open_content(r, d) != NULL ? 0 : -1;
 }
 
+/* What comes behind a 101 is the user's, whatever was asked for. */
+static int
+has_no_body(const ResponseObject *r, const http1_head *h)
+{
+    if (h->status == 101) {
+        return 0;
+    }
+    return r->head_only || h->status == 204 || h->status == 304 || (h->content_length == 0 && !h->chunked);
+}
+
 static int
 on_head(http_user *u, ConnectionObject *Py_UNUSED(c), char *base, const http1_head *h)
 {
@@ -204,7 +214,7 @@ on_head(http_user *u, ConnectionObject *Py_UNUSED(c), char *base, const http1_he
     r->chunked = h->chunked;
     r->has_set_cookie = h->has_set_cookie;
     r->has_location = h->has_location;
-    r->empty = r->head_only || h->status == 204 || h->status == 304 || (h->content_length == 0 && !h->chunked && h->status != 101);
+    r->empty = has_no_body(r, h);
     int coded = h->ncontent_encoding != 0 && r->decompress;
     if (UNLIKELY(coded) && (!r->empty || h->content_length == 0) && !r->head_only && decode_body(r, base, h) < 0) {
         return -1;

@@ -160,14 +160,14 @@ def test_a_session_that_is_replaced_in_a_response() -> None:
     run(main)
 
 
-def test_what_follows_an_upgrade_with_a_length() -> None:
-    """A 101 has no length: what comes behind it is the content."""
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n"])
+def test_what_follows_an_upgrade(method: str, length: bytes) -> None:
+    """A 101 has no length, nor is it to a HEAD: what comes behind it is the content."""
 
     async def script(peer: Any) -> None:
         await peer.request()
-        peer.send(
-            b"HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\n"
-        )
+        peer.send(b"HTTP/1.1 101 OK\r\nConnection: upgrade\r\nUpgrade: x\r\n" + length + b"\r\n")
         await asyncio.sleep(0.05)
         peer.send(b"more")
         await peer.gone()
@@ -175,7 +175,7 @@ def test_what_follows_an_upgrade_with_a_length() -> None:
     async def main() -> None:
         headers = {"Connection": "Upgrade", "Upgrade": "x"}
         async with raw(script) as server, uvolt.http.ClientSession() as http:
-            async with http.get(server.url, headers=headers) as answer:
+            async with http.request(method, server.url, headers=headers) as answer:
                 assert answer.status == 101
                 assert await answer.content.readany() == b"more"
 

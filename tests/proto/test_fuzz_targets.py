@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,17 @@ from proto_support import ROOT, compiler, library
 FUZZ = ROOT / "fuzz"
 REPLAY = ROOT / "tests" / "proto" / "replay.c"
 TARGETS = sorted(path.stem for path in FUZZ.glob("*.c"))
+# What tools/fuzz.sh links with an embedded Python: "@core" in its line.
+EMBEDDING = {"session"}
 
 
 def test_there_are_targets() -> None:
-    assert {"http1_response", "http1_chunked", "http1_write", "url_split"} <= set(TARGETS)
+    assert {"http1_response", "http1_chunked", "http1_write", "url_split", "session"} <= {*TARGETS}
+    for target in TARGETS:
+        assert ("@core" in (FUZZ / f"{target}.c").read_text("utf-8")) == (target in EMBEDDING)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", sorted({*TARGETS} - EMBEDDING))
 def test_corpus(target: str, tmp_path: Path) -> None:
     source = FUZZ / f"{target}.c"
     # As tools/fuzz.sh reads it: what a target needs besides csrc/proto.
@@ -36,3 +42,19 @@ def test_corpus(target: str, tmp_path: Path) -> None:
     env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     done = subprocess.run([program, *corpus], capture_output=True, env=env)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
+
+
+@pytest.mark.parametrize("target", sorted(EMBEDDING))
+def test_one_that_embeds_python_compiles(target: str) -> None:
+    command = [*compiler("plain"), f"-I{FUZZ}", f"-I{sysconfig.get_path('include')}"]
+    subprocess.run([*command, "-fsyntax-only", str(FUZZ / f"{target}.c")], check=True, cwd=ROOT)
+
+
+def test_sessions() -> None:
+    """The corpus of whole sessions, with the extension that is under test."""
+    corpus = sorted(map(str, (FUZZ / "corpus" / "session").iterdir()))
+    assert len(corpus) > 40
+    done = subprocess.run(
+        [sys.executable, FUZZ / "session.py", *corpus], capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
