@@ -7,6 +7,7 @@
 
 #include "http/exchange.h"
 #include "http/wire.h"
+#include "runtime/object.h"
 
 /* ---- making one ---------------------------------------------------------------------------- */
 
@@ -400,14 +401,9 @@ static void
 http_dealloc(PyObject *op)
 {
     ConnectionObject *self = (ConnectionObject *)op;
-    PyTypeObject *type = Py_TYPE(op);
     LoopObject *loop = self->loop;
-    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
+    if (object_dealloc_begin(op, &self->weakrefs) < 0) {
         return;
-    }
-    PyObject_GC_UnTrack(op);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(op);
     }
     http_connection_clear(op);
     if (self->state != CONN_CLOSED) { /* the loop is closed: no transport will tell */
@@ -420,9 +416,7 @@ http_dealloc(PyObject *op)
     free(self->held);
     Py_CLEAR(self->route);
     loop->st->c_http_connections_alive--;
-    type->tp_free(op);
-    Py_DECREF(loop);
-    Py_DECREF(type);
+    object_dealloc_end(op, loop);
 }
 
 /* ---- the type ------------------------------------------------------------------------------ */

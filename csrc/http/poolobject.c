@@ -5,6 +5,7 @@
 #include "core/coro.h"
 #include "http/connection.h"
 #include "http/pool.h"
+#include "runtime/object.h"
 
 #define SWEEP_FIRST 64
 
@@ -287,7 +288,9 @@ static void
 http_pool_finalize(PyObject *op)
 {
     PyObject *saved = PyErr_GetRaisedException();
-    pool_forget_all((PoolObject *)op);
+    if (((PoolObject *)op)->loop != NULL) {
+        pool_forget_all((PoolObject *)op);
+    }
     PyErr_SetRaisedException(saved);
 }
 
@@ -295,19 +298,12 @@ static void
 http_pool_dealloc(PyObject *op)
 {
     PoolObject *self = (PoolObject *)op;
-    PyTypeObject *type = Py_TYPE(op);
-    if (self->loop != NULL && PyObject_CallFinalizerFromDealloc(op) < 0) {
+    if (object_dealloc_begin(op, &self->weakrefs) < 0) {
         return;
-    }
-    PyObject_GC_UnTrack(op);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(op);
     }
     http_pool_clear(op);
     free(self->turns.slots);
-    Py_XDECREF(self->loop);
-    type->tp_free(op);
-    Py_DECREF(type);
+    object_dealloc_end(op, self->loop);
 }
 
 /* ---- HTTPPool: methods --------------------------------------------------------------------- */

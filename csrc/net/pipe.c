@@ -9,6 +9,7 @@
 
 #include "core/handle.h"
 #include "runtime/args.h"
+#include "runtime/object.h"
 
 /* ---- watching ------------------------------------------------------------------------------ */
 
@@ -283,9 +284,7 @@ pipe_finalize(PyObject *op)
         return;
     }
     PyObject *saved = PyErr_GetRaisedException();
-    if (PyErr_ResourceWarning(op, 1, "unclosed transport %R", op) < 0) {
-        PyErr_WriteUnraisable(op);
-    }
+    object_warn_unclosed(op);
     self->closing = self->lost = 1;
     PyObject *r = close_file(self);
     if (r == NULL) {
@@ -299,23 +298,16 @@ void
 pipe_dealloc(PyObject *op)
 {
     PipeObject *self = (PipeObject *)op;
-    PyTypeObject *type = Py_TYPE(op);
     LoopObject *loop = self->loop;
-    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
+    if (object_dealloc_begin(op, &self->weakrefs) < 0) {
         return;
-    }
-    PyObject_GC_UnTrack(op);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(op);
     }
     pipe_clear(op);
     Py_CLEAR(self->fileno);
     pipe_drop_queue(self);
     free(self->queue.slots);
     loop->st->c_transports_alive--;
-    type->tp_free(op);
-    Py_DECREF(loop);
-    Py_DECREF(type);
+    object_dealloc_end(op, loop);
 }
 
 /* ---- what both ends have ------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 
 #include "core/handle.h"
 #include "runtime/args.h"
+#include "runtime/object.h"
 
 /* ---- closing ------------------------------------------------------------------------------- */
 
@@ -433,9 +434,7 @@ stream_finalize(PyObject *op)
     }
     self->finished = 1;
     PyObject *saved = PyErr_GetRaisedException();
-    if (PyErr_ResourceWarning(op, 1, "unclosed transport %R", op) < 0) {
-        PyErr_WriteUnraisable(op);
-    }
+    object_warn_unclosed(op);
     detach_server(self);
     PyErr_SetRaisedException(saved);
 }
@@ -444,22 +443,15 @@ static void
 stream_dealloc(PyObject *op)
 {
     StreamObject *self = (StreamObject *)op;
-    PyTypeObject *type = Py_TYPE(op);
     LoopObject *loop = self->loop;
-    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
+    if (object_dealloc_begin(op, &self->weakrefs) < 0) {
         return;
-    }
-    PyObject_GC_UnTrack(op);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(op);
     }
     stream_clear(op);
     stream_forget_writes(self);
     free(self->to.view);
     loop->st->c_transports_alive--;
-    type->tp_free(op);
-    Py_DECREF(loop);
-    Py_DECREF(type);
+    object_dealloc_end(op, loop);
 }
 
 /* ---- methods ------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "core/handle.h"
 #include "net/stream.h"
 #include "runtime/args.h"
+#include "runtime/object.h"
 
 _Static_assert(offsetof(UdpObject, dict) == offsetof(StreamObject, dict),
                "stream_check_layout() speaks for both");
@@ -333,9 +334,7 @@ udp_finalize(PyObject *op)
     self->closing = 1;
     self->conn_lost += self->conn_lost == 0;
     PyObject *saved = PyErr_GetRaisedException();
-    if (PyErr_ResourceWarning(op, 1, "unclosed transport %R", op) < 0) {
-        PyErr_WriteUnraisable(op);
-    }
+    object_warn_unclosed(op);
     PyErr_SetRaisedException(saved);
     close_handle(self);
     close_sock(self);
@@ -345,23 +344,16 @@ static void
 udp_dealloc(PyObject *op)
 {
     UdpObject *self = (UdpObject *)op;
-    PyTypeObject *type = Py_TYPE(op);
     LoopObject *loop = self->loop;
-    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
+    if (object_dealloc_begin(op, &self->weakrefs) < 0) {
         return;
-    }
-    PyObject_GC_UnTrack(op);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(op);
     }
     udp_clear(op);
     free(self->queue.slots);
     Py_XDECREF(self->from.tuple);
     Py_XDECREF(self->to.tuple);
     loop->st->c_transports_alive--;
-    type->tp_free(op);
-    Py_DECREF(loop);
-    Py_DECREF(type);
+    object_dealloc_end(op, loop);
 }
 
 /* ---- methods ------------------------------------------------------------------------------- */

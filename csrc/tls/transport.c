@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/handle.h"
 #include "runtime/args.h"
+#include "runtime/object.h"
 
 _Static_assert(offsetof(TlsObject, dict) == offsetof(StreamObject, dict),
                "stream_check_layout() speaks for both");
@@ -518,9 +519,7 @@ tls_finalize(PyObject *op)
     }
     self->closed = 1;
     PyObject *saved = PyErr_GetRaisedException();
-    if (PyErr_ResourceWarning(op, 1, "unclosed transport %R", op) < 0) {
-        PyErr_WriteUnraisable(op);
-    }
+    object_warn_unclosed(op);
     PyErr_SetRaisedException(saved);
 }
 
@@ -528,23 +527,16 @@ static void
 tls_dealloc(PyObject *op)
 {
     TlsObject *self = (TlsObject *)op;
-    PyTypeObject *type = Py_TYPE(op);
     LoopObject *loop = self->loop;
-    if (PyObject_CallFinalizerFromDealloc(op) < 0) {
+    if (object_dealloc_begin(op, &self->weakrefs) < 0) {
         return;
-    }
-    PyObject_GC_UnTrack(op);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs(op);
     }
     tls_clear(op);
     Py_CLEAR(self->handshake_timeout);
     Py_CLEAR(self->shutdown_timeout);
     free(self->to.view);
     loop->st->c_transports_alive--;
-    type->tp_free(op);
-    Py_DECREF(loop);
-    Py_DECREF(type);
+    object_dealloc_end(op, loop);
 }
 
 /* ---- the type ------------------------------------------------------------------------------ */
