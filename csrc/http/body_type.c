@@ -276,18 +276,27 @@ reader_feed_eof(PyObject *self, PyObject *Py_UNUSED(unused))
 }
 
 static PyObject *
-reader_unread_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+reader_unread(PyObject *self, PyObject *data)
 {
     BodyObject *b = get_body(self);
-    PyObject *data = b == NULL ? NULL : uvolt_args_one("unread_data", "data", args, nargs, kwnames);
-    const char *text = "unread_data() is deprecated and will be removed in future releases (#3260)";
-    if (data == NULL || PyErr_WarnEx(PyExc_DeprecationWarning, text, 1) < 0) {
+    if (b == NULL) {
         return NULL;
     }
     PyObject *bytes = PyBytes_FromObject(data);
     int rc = bytes == NULL ? -1 : PyBytes_GET_SIZE(bytes) == 0 ? 0 : body_unread(b, bytes);
     Py_XDECREF(bytes);
     return rc < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+reader_unread_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *data = uvolt_args_one("unread_data", "data", args, nargs, kwnames);
+    const char *text = "unread_data() is deprecated and will be removed in future releases (#3260)";
+    if (data == NULL || PyErr_WarnEx(PyExc_DeprecationWarning, text, 1) < 0) {
+        return NULL;
+    }
+    return reader_unread(self, data);
 }
 
 static PyObject *
@@ -555,6 +564,7 @@ static PyMethodDef reader_methods[] = {
     {"feed_data", FAST(reader_feed_data), KW, "feed_data($self, data, size=0)\n--\n\nMore came. False."},
     {"feed_eof", reader_feed_eof, METH_NOARGS, "feed_eof($self, /)\n--\n\nAll came."},
     {"unread_data", FAST(reader_unread_data), KW, "unread_data($self, data)\n--\n\nPut back what was read (deprecated)."},
+    {"_unread", reader_unread, METH_O, "_unread($self, data, /)\n--\n\nunread_data() for multipart readers: no warning."},
     {"begin_http_chunk_receiving", reader_begin_chunk, METH_NOARGS,
      "begin_http_chunk_receiving($self, /)\n--\n\nA chunk begins."},
     {"end_http_chunk_receiving", reader_end_chunk, METH_NOARGS,

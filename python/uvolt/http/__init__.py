@@ -64,6 +64,7 @@ from .exceptions import (
 )
 from .formdata import FormData
 from .helpers import BasicAuth, encode_basic_auth
+from .multipart import BodyPartReader, MultipartReader, MultipartWriter
 from .payload import (
     PAYLOAD_REGISTRY,
     AsyncIterablePayload,
@@ -79,6 +80,7 @@ from .payload import (
     get_payload,
     payload_type,
 )
+from .payload_streamer import streamer
 from .reqrep import (
     ConnectionKey,
     Fingerprint,
@@ -104,6 +106,7 @@ __all__ = (
     "BadContentDispositionParam",
     "BaseConnector",
     "BasicAuth",
+    "BodyPartReader",
     "BufferedReaderPayload",
     "BytesIOPayload",
     "BytesPayload",
@@ -141,6 +144,8 @@ __all__ = (
     "InvalidUrlClientError",
     "InvalidUrlRedirectClientError",
     "JsonPayload",
+    "MultipartReader",
+    "MultipartWriter",
     "NonHttpUrlClientError",
     "NonHttpUrlRedirectClientError",
     "Payload",
@@ -171,4 +176,5 @@ __all__ = (
     "parse_content_disposition",
     "payload_type",
     "request",
+    "streamer",
 )

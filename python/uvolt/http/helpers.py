@@ -171,6 +171,22 @@ def parse_content_type(raw: str) -> tuple[str, Mapping[str, str]]:
     return kind, MappingProxyType(parameters)
 
 
+# ---- fields -------------------------------------------------------------------------------------
+
+_has_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+
+
+def safe_header(text: str) -> str:
+    """The text of a field's name or value as it is. ValueError if it would be more than one line,
+    or has another control character than a tab (RFC 9110, 5.5)."""
+    if _has_control(text):
+        raise ValueError(
+            "Forbidden control character detected in headers. "
+            "Potential header injection attack."
+        )
+    return text
+
+
 # ---- files and Content-Disposition --------------------------------------------------------------
 
 

@@ -8,25 +8,31 @@ describe it; write_with_length() hands its bytes to a writer.
 from __future__ import annotations
 
 import asyncio
-import enum
+import builtins
+import codecs
 import io
 import json
-import mimetypes
 import os
+import stat
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from typing import IO, Any, Final, Protocol
-
-from multidict import CIMultiDict
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import IO, Any
 
 from .. import _core
-from .helpers import (
-    _Sentinel,
-    content_disposition_header,
-    guess_filename,
-    parse_mimetype,
-    sentinel,
+from .helpers import guess_filename, parse_mimetype
+from .payload_base import (
+    CHUNK,
+    OCTETS,
+    PAYLOAD_REGISTRY,
+    LookupError,
+    Order,
+    Payload,
+    PayloadRegistry,
+    Writer,
+    get_payload,
+    payload_type,
+    register_payload,
 )
 from .typedefs import JSONBytesEncoder, JSONEncoder
 
@@ -39,132 +45,18 @@ __all__ = (
     "IOBasePayload",
     "JsonBytesPayload",
     "JsonPayload",
+    "LookupError",
+    "Order",
     "Payload",
+    "PayloadRegistry",
+    "StreamReaderPayload",
     "StringIOPayload",
     "StringPayload",
     "TextIOPayload",
     "get_payload",
     "payload_type",
+    "register_payload",
 )
-
-CHUNK: Final = 256 * 1024  # bytes read from a file at a time
-OCTETS: Final = "application/octet-stream"
-
-Headers = Mapping[str, str] | Iterable[tuple[str, str]] | None
-
-
-class Writer(Protocol):
-    """What a payload is written to."""
-
-    async def write(self, chunk: bytes | bytearray | memoryview, /) -> None:
-        """Take some bytes; returns when more may come."""
-
-
-class Payload(ABC):
-    """A body, or a part of one. `filename` tells the content type if `content_type` is not given.
-
-    consumed: it cannot be sent again. autoclose: it holds nothing that needs to be closed.
-    """
-
-    _default_content_type = OCTETS
-    _size: int | None = None
-    _consumed = False
-    _autoclose = False
-
-    def __init__(
-        self,
-        value: Any,
-        headers: Headers = None,
-        content_type: str | None | _Sentinel = sentinel,
-        filename: str | None = None,
-        encoding: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        self._value = value
-        self._filename = filename
-        self._encoding = encoding
-        self._headers: CIMultiDict[str] = CIMultiDict()
-        if isinstance(content_type, str):
-            kind = content_type
-        else:
-            kind = filename is not None and _guess_type(filename) or self._default_content_type
-        self._headers["Content-Type"] = kind
-        if headers:
-            self._headers.update(headers)
-
-    @property
-    def size(self) -> int | None:
-        """Bytes that will be sent; None if that is not known."""
-        return self._size
-
-    @property
-    def filename(self) -> str | None:
-        """The name of the file it comes from."""
-        return self._filename
-
-    @property
-    def headers(self) -> CIMultiDict[str]:
-        """The fields that describe it."""
-        return self._headers
-
-    @property
-    def encoding(self) -> str | None:
-        """How text is encoded."""
-        return self._encoding
-
-    @property
-    def content_type(self) -> str:
-        """The value of Content-Type."""
-        return self._headers["Content-Type"]
-
-    @property
-    def consumed(self) -> bool:
-        """Whether it cannot be sent again."""
-        return self._consumed
-
-    @property
-    def autoclose(self) -> bool:
-        """Whether it needs no close()."""
-        return self._autoclose
-
-    def set_content_disposition(
-        self, disptype: str, quote_fields: bool = True, _charset: str = "utf-8", **params: Any
-    ) -> None:
-        """Set Content-Disposition (RFC 7578, 4.2)."""
-        self._headers["Content-Disposition"] = content_disposition_header(
-            disptype, quote_fields=quote_fields, _charset=_charset, **params
-        )
-
-    @abstractmethod
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The whole as text. May block."""
-
-    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """The whole as bytes."""
-        actual = self._encoding or encoding
-        return self.decode(actual, errors).encode(actual)
-
-    @abstractmethod
-    async def write(self, writer: Writer) -> None:
-        """Write the whole."""
-
-    async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
-        """Write the whole, or its first content_length bytes."""
-        await self.write(writer)
-
-    def _in_memory(self) -> bytes | None:
-        """The whole if that is at hand and small enough to be sent in one piece, else None."""
-        return None
-
-    async def close(self) -> None:  # noqa: B027, most hold nothing
-        """Let go of what it holds. Does not wait."""
-
-
-def _guess_type(filename: str) -> str | None:
-    if sys.version_info >= (3, 13):
-        return mimetypes.guess_file_type(filename)[0]
-    return mimetypes.guess_type(filename)[0]
-
 
 # ---- in memory ----------------------------------------------------------------------------------
 
@@ -195,7 +87,12 @@ class BytesPayload(Payload):
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write the whole, or its first content_length bytes."""
-        await writer.write(self._value if content_length is None else self._value[:content_length])
+        value = self._value
+        if content_length is not None:
+            if isinstance(value, memoryview) and value.nbytes != len(value):
+                value = value.cast("B")
+            value = value[:content_length]
+        await writer.write(value)
 
     def _in_memory(self) -> bytes | None:
         return bytes(self._value)
@@ -294,10 +191,15 @@ class IOBasePayload(Payload):
         try:
             if self._start is None:
                 self._start = self._value.tell()
-            size: int = os.fstat(self._value.fileno()).st_size - self._start
-            return size
+            if getattr(self._value, "_rolled", None) is False:  # a SpooledTemporaryFile, in memory
+                return len(self._value._file.getbuffer()) - self._start
+            status = os.fstat(self._value.fileno())
         except (AttributeError, OSError):
             return None
+        # A pipe's size is none, nor is a device's; a GzipFile's descriptor is another file's.
+        if not stat.S_ISREG(status.st_mode) or _is_compressed(self._value):
+            return None
+        return status.st_size - self._start
 
     def _rewind(self) -> None:
         """Back to where it stood at first. A file that has no place can be read once."""
@@ -310,7 +212,8 @@ class IOBasePayload(Payload):
             self._consumed = True
 
     def _encoded(self, chunk: Any) -> bytes:
-        return chunk  # type: ignore[no-any-return]
+        # A temporary file may be open in text mode.
+        return chunk.encode() if isinstance(chunk, str) else chunk
 
     def _read_first(self, limit: int) -> tuple[int | None, bytes]:
         self._rewind()
@@ -353,7 +256,7 @@ class IOBasePayload(Payload):
         """The whole, read in the executor."""
         return await asyncio.get_running_loop().run_in_executor(None, self._read_all)
 
-    async def close(self) -> None:
+    def _close(self) -> None:
         """Close the file, in the executor; nobody waits for it."""
         if self._consumed and self._value.closed:
             return
@@ -364,6 +267,18 @@ class IOBasePayload(Payload):
 
 
 _closing: set[asyncio.Future[None]] = set()
+
+
+def _is_compressed(file: Any) -> bool:
+    """Whether reading the file gives other bytes than its descriptor does."""
+    inner = getattr(file, "buffer", file)
+    inner = getattr(inner, "raw", inner)
+    names = (("gzip", "GzipFile"), ("bz2", "BZ2File"), ("lzma", "LZMAFile"))
+    return any(
+        isinstance(inner, getattr(sys.modules[module], name))
+        for module, name in names
+        if module in sys.modules
+    )
 
 
 def _next(left: int | None) -> int:
@@ -384,6 +299,29 @@ class TextIOPayload(IOBasePayload):
         kind, real = text_type(content_type, encoding)
         super().__init__(value, *args, content_type=kind, encoding=real, **kwargs)
 
+    @property
+    def size(self) -> int | None:
+        """Bytes from where the file stood to its end; None if what is sent is encoded otherwise."""
+        try:
+            if codecs.lookup(self._value.encoding) != codecs.lookup(self._encoding or "utf-8"):
+                return None
+        except (AttributeError, TypeError, builtins.LookupError):
+            pass
+        return super().size
+
+    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """The whole, read in the executor."""
+        text = await asyncio.get_running_loop().run_in_executor(None, self._read_text)
+        return text.encode(self._encoding or encoding, errors)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The whole. Blocks."""
+        return self._read_text()
+
+    def _read_text(self) -> str:
+        self._rewind()
+        return self._value.read()  # type: ignore[no-any-return]
+
     def _encoded(self, chunk: Any) -> bytes:
         return chunk.encode(self._encoding or "utf-8")  # type: ignore[no-any-return]
 
@@ -395,7 +333,7 @@ class BytesIOPayload(IOBasePayload):
 
     def __init__(self, value: io.BytesIO, *args: Any, **kwargs: Any) -> None:
         super().__init__(value, *args, **kwargs)
-        self._size = len(value.getbuffer()) - value.tell()
+        self._size = max(0, len(value.getbuffer()) - value.tell())
 
     @property
     def size(self) -> int | None:
@@ -442,7 +380,7 @@ class AsyncIterablePayload(Payload):
         kwargs.setdefault("content_type", OCTETS)
         super().__init__(value, *args, **kwargs)
         self._iter: AsyncIterator[bytes] | None = value.__aiter__()
-        self._kept: bytes | None = None
+        self._cached_chunks: list[bytes] | None = None
 
     async def write(self, writer: Writer) -> None:
         """Write what comes."""
@@ -451,8 +389,8 @@ class AsyncIterablePayload(Payload):
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write what comes, or its first content_length bytes: the rest is read and dropped, since
         an iterator that is not read to its end does not close what it holds."""
-        if self._kept is not None:
-            await writer.write(self._kept[:content_length])
+        if self._cached_chunks is not None:
+            await writer.write(b"".join(self._cached_chunks)[:content_length])
             return
         if self._iter is None:
             return
@@ -468,18 +406,18 @@ class AsyncIterablePayload(Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """What as_bytes() has read, as text. TypeError if it was not called."""
-        if self._kept is None:
+        if self._cached_chunks is None:
             raise TypeError("Unable to decode - content not cached. Call as_bytes() first.")
-        return self._kept.decode(encoding, errors)
+        return b"".join(self._cached_chunks).decode(encoding, errors)
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """The whole, which is kept."""
-        if self._kept is None:
+        if self._cached_chunks is None:
             if self._iter is None:
                 return b""
-            self._kept = b"".join([chunk async for chunk in self._iter])
+            self._cached_chunks = [chunk async for chunk in self._iter]
             self._iter = None
-        return self._kept
+        return b"".join(self._cached_chunks)
 
 
 class StreamReaderPayload(AsyncIterablePayload):
@@ -489,74 +427,7 @@ class StreamReaderPayload(AsyncIterablePayload):
         super().__init__(value.iter_any(), *args, **kwargs)
 
 
-# ---- which for what -----------------------------------------------------------------------------
-
-
-class LookupError(Exception):
-    """There is no payload for values of this type."""
-
-
-class Order(str, enum.Enum):
-    """When a type of payload is asked: before the others, among them, or after them."""
-
-    normal = "normal"
-    try_first = "try_first"
-    try_last = "try_last"
-
-
-def is_payload(data: Any) -> bool:
-    """Whether it can be sent as a payload is: aiohttp's own can."""
-    return all(hasattr(data, name) for name in ("write_with_length", "size", "headers"))
-
-
-class PayloadRegistry:
-    """Which type of payload is for values of which type."""
-
-    def __init__(self) -> None:
-        self._types: dict[Order, list[tuple[type[Payload], Any]]] = {order: [] for order in Order}
-        self._exact: dict[Any, type[Payload]] = {}
-
-    def get(self, data: Any, *args: Any, **kwargs: Any) -> Payload:
-        """The payload for a value, which may be one. This module's LookupError if there is none."""
-        for factory, kind in self._types[Order.try_first]:
-            if isinstance(data, kind):
-                return factory(data, *args, **kwargs)
-        exact = self._exact.get(type(data))
-        if exact is not None:
-            return exact(data, *args, **kwargs)
-        if isinstance(data, Payload) or is_payload(data):
-            return data  # type: ignore[no-any-return]
-        for order in (Order.normal, Order.try_last):
-            for factory, kind in self._types[order]:
-                if isinstance(data, kind):
-                    return factory(data, *args, **kwargs)
-        raise LookupError
-
-    def register(self, factory: type[Payload], type: Any, *, order: Order = Order.normal) -> None:
-        """Use `factory` for values of `type`: a class or several."""
-        if order not in self._types:
-            raise ValueError(f"Unsupported order {order!r}")
-        self._types[order].append((factory, type))
-        if order is Order.normal:
-            for kind in type if isinstance(type, Iterable) else (type,):
-                self._exact[kind] = factory
-
-
-PAYLOAD_REGISTRY = PayloadRegistry()
-get_payload = PAYLOAD_REGISTRY.get
-
-
-class payload_type:
-    """Decorator of a payload class: it is for values of `type`."""
-
-    def __init__(self, type: Any, *, order: Order = Order.normal) -> None:
-        self.type = type
-        self.order = order
-
-    def __call__(self, factory: type[Payload]) -> type[Payload]:
-        PAYLOAD_REGISTRY.register(factory, self.type, order=self.order)
-        return factory
-
+# ---- which for what ----------------------------------------------------------------------------
 
 PAYLOAD_REGISTRY.register(BytesPayload, (bytes, bytearray, memoryview))
 PAYLOAD_REGISTRY.register(StringPayload, str)
@@ -565,5 +436,9 @@ PAYLOAD_REGISTRY.register(TextIOPayload, io.TextIOBase)
 PAYLOAD_REGISTRY.register(BytesIOPayload, io.BytesIO)
 PAYLOAD_REGISTRY.register(BufferedReaderPayload, (io.BufferedReader, io.BufferedRandom))
 PAYLOAD_REGISTRY.register(IOBasePayload, io.IOBase)
+# Neither is an io.IOBase, the second one before Python 3.11.
+PAYLOAD_REGISTRY.register(
+    IOBasePayload, (tempfile._TemporaryFileWrapper, tempfile.SpooledTemporaryFile)
+)
 PAYLOAD_REGISTRY.register(StreamReaderPayload, _core.StreamReader)
 PAYLOAD_REGISTRY.register(AsyncIterablePayload, AsyncIterable, order=Order.try_last)

@@ -24,6 +24,7 @@ from ._cookies import as_received, parse_cookie_header
 from .exceptions import InvalidURL
 from .formdata import FormData
 from .helpers import BasicAuth
+from .payload_base import OCTETS, in_memory
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
 from .typedefs import LooseCookies, LooseHeaders
 from .upload import chunk, make_compressor
@@ -341,7 +342,7 @@ class ClientRequest:
             and "Content-Type" not in headers
             and "Content-Type" not in self.skip_auto_headers
         ):
-            headers["Content-Type"] = payload.OCTETS
+            headers["Content-Type"] = OCTETS
         if "Connection" not in headers:
             if force_close:
                 if self.version == HttpVersion11:
@@ -449,8 +450,7 @@ class ClientRequest:
         length = self.content_length()
         if self._body is None:
             return b"0\r\n\r\n" if self.chunked else b""
-        in_memory = getattr(self._body, "_in_memory", None)
-        whole: bytes | None = None if in_memory is None else in_memory()
+        whole = in_memory(self._body)
         if whole is None or (not self.chunked and length is not None and len(whole) < length):
             return None
         if not self.chunked:
