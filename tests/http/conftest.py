@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import support
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import forms_support  # noqa: E402
 import http_support  # noqa: E402
 
 
@@ -47,3 +49,10 @@ def uloop() -> Iterator[asyncio.AbstractEventLoop]:
         yield loop
     finally:
         support.finish(loop)
+
+
+@pytest.fixture
+def boundary(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The boundary of a form, which is random otherwise."""
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(hex=forms_support.BOUNDARY))
+    return forms_support.BOUNDARY

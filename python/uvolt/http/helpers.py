@@ -181,8 +181,7 @@ def safe_header(text: str) -> str:
     or has another control character than a tab (RFC 9110, 5.5)."""
     if _has_control(text):
         raise ValueError(
-            "Forbidden control character detected in headers. "
-            "Potential header injection attack."
+            "Forbidden control character detected in headers. Potential header injection attack."
         )
     return text
 

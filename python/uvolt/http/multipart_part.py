@@ -186,7 +186,7 @@ class BodyPartReader:
             self._at_eof = True
             if await self._content.readline() != b"\r\n":
                 raise ValueError("Reader did not read all the data or it is malformed")
-        return data  # type: ignore[no-any-return]
+        return data
 
     async def readline(self) -> bytes:
         """The next line with its end; b"" behind the last one, which has none. ValueError if the
@@ -212,8 +212,8 @@ class BodyPartReader:
             self._at_eof = True
             self._line = None
             put_back(self._content, following)
-            return line[:-2] if line.endswith(b"\r\n") else line[:-1]  # type: ignore[no-any-return]
-        return line  # type: ignore[no-any-return]
+            return line[:-2] if line.endswith(b"\r\n") else line[:-1]
+        return line
 
     def _is_boundary(self, line: bytes) -> bool:
         return line.rstrip(b"\r\n") in (self._boundary, self._boundary + b"--")

@@ -212,8 +212,9 @@ class MultipartWriter(Payload):
         await writer.write(gap + self._end() if close_boundary else gap)
 
     def _before(self, part: Payload) -> bytes:
-        if self._is_form_data and "name=" not in part.headers.get("Content-Disposition", ""):
-            # RFC 7578, 4.2; it had one when it was appended.
+        disposition = part.headers.get("Content-Disposition", "")
+        # RFC 7578, 4.2; it had one when it was appended. name*= is of a name beyond ASCII.
+        if self._is_form_data and not ("name=" in disposition or "name*=" in disposition):
             raise ValueError("a part of multipart/form-data has no name in Content-Disposition")
         return b"--%b\r\n%b" % (self._boundary, _head(part))
 

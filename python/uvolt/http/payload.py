@@ -25,7 +25,6 @@ from .payload_base import (
     CHUNK,
     OCTETS,
     PAYLOAD_REGISTRY,
-    LookupError,
     Order,
     Payload,
     PayloadRegistry,
@@ -34,6 +33,7 @@ from .payload_base import (
     payload_type,
     register_payload,
 )
+from .payload_base import LookupError as LookupError
 from .typedefs import JSONBytesEncoder, JSONEncoder
 
 __all__ = (
@@ -45,7 +45,6 @@ __all__ = (
     "IOBasePayload",
     "JsonBytesPayload",
     "JsonPayload",
-    "LookupError",
     "Order",
     "Payload",
     "PayloadRegistry",

@@ -177,7 +177,7 @@ def in_memory(payload: Any) -> bytes | None:
     """All of a payload if that is at hand and small enough to be sent in one piece, else None. One
     of a class of the user's own is asked to write() itself."""
     is_ours = type(payload).__module__.startswith("uvolt.http.")
-    return payload._in_memory() if is_ours else None  # type: ignore[no-any-return]
+    return payload._in_memory() if is_ours else None
 
 
 class PayloadRegistry:
@@ -221,12 +221,9 @@ def get_payload(data: Any, *args: Any, **kwargs: Any) -> Payload:
     return PAYLOAD_REGISTRY.get(data, *args, **kwargs)
 
 
-def register_payload(
-    factory: type[Payload], type: Any, *, order: Order = Order.normal
-) -> None:
+def register_payload(factory: type[Payload], type: Any, *, order: Order = Order.normal) -> None:
     """Use `factory` for values of `type`: a class or several."""
     PAYLOAD_REGISTRY.register(factory, type, order=order)
-
 
 
 class payload_type:

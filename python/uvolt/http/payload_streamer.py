@@ -21,7 +21,7 @@ class _StreamWrapper:
     def __init__(
         self, coro: Callable[..., Awaitable[None]], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        self.coro = types.coroutine(coro)  # type: ignore[arg-type, var-annotated]
+        self.coro = types.coroutine(coro)
         self.args = args
         self.kwargs = kwargs
 
