@@ -19,12 +19,13 @@ RUN_USAGE = """uvolt run [--no-aiohttp] [--debug] script.py [args ...]
        uvolt run [--no-aiohttp] [--debug] -m module [args ...]"""
 
 RUN_TEXT = """\
-Run an unmodified asyncio program on uvolt: the event loop policy is set, then the program is run as
+Run an unmodified asyncio program on uvolt: uvolt.install(aiohttp=True), then the program is run as
 python itself would run it (sys.argv, __main__, exit code, traceback). asyncio.run() and
-asyncio.Runner then make uvolt loops. Processes that the program starts afresh (multiprocessing's
-spawn method, subprocess) are plain Python again."""
+asyncio.Runner then make uvolt loops, and aiohttp's client, if the program imports it, works by
+uvolt.http's engine. Processes that the program starts afresh (multiprocessing's spawn method,
+subprocess) are plain Python again."""
 
-NO_AIOHTTP = "run only the loop (that is all `run` does in this version: aiohttp stays as it is)"
+NO_AIOHTTP = "only the loop: aiohttp's client stays aiohttp's own"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,7 +101,7 @@ def _run(words: list[str]) -> int:
         os.environ["PYTHONASYNCIODEBUG"] = "1"
     from .program import run_module, run_path
 
-    install_loop()
+    install_loop(aiohttp=not options.no_aiohttp)
     if module is not None:
         return run_module(module, rest)
     return run_path(rest[0], rest[1:])

@@ -28,11 +28,18 @@ def _policies() -> Any:
     return asyncio
 
 
-def install() -> None:
+def install(*, aiohttp: bool = False) -> None:
     """Make asyncio create uvolt loops: asyncio.run(), asyncio.Runner, new_event_loop().
 
-    The same as ``asyncio.set_event_loop_policy(uvolt.EventLoopPolicy())``.
+    The same as ``asyncio.set_event_loop_policy(uvolt.EventLoopPolicy())``. With aiohttp=True,
+    aiohttp's client becomes uvolt.http's engine as well: aiohttp.ClientSession, aiohttp.request,
+    the connectors and cookie jars. aiohttp is not imported by it: what has been imported is changed
+    now, else it is when the program imports it.
     """
+    if aiohttp:
+        from .swap import swap_in
+
+        swap_in()
     module = _policies()
     with warnings.catch_warnings():  # deprecated from Python 3.14 on
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -42,7 +49,11 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Undo install(). A policy that is not ours is left alone."""
+    """Undo install(), with and without aiohttp. A policy that is not ours is left alone."""
+    if "uvolt.swap" in sys.modules:
+        from .swap import swap_out
+
+        swap_out()
     module = _policies()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

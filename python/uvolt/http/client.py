@@ -86,6 +86,7 @@ class ClientSession(_core.ClientSession):
     _json_serialize: JSONEncoder
     _raise_for_status: RaiseForStatus
     _source_traceback: traceback.StackSummary | None = None
+    _instead: Any = None  # does all requests, if there is one (uvolt.swap)
 
     def __init__(
         self,
@@ -239,6 +240,9 @@ class ClientSession(_core.ClientSession):
         Raises what uvolt.http.exceptions has; RuntimeError if the session is closed, ValueError and
         TypeError for what cannot be sent, asyncio.TimeoutError when the total timeout is over.
         """
+        if self._instead is not None:  # uvolt.swap's: a session of aiohttp's own does it
+            given = asked_for(locals())
+            return await self._instead(method, str_or_url, **given)  # type: ignore[no-any-return]
         if self.closed:
             raise _support.session_closed()
         not_yet(
@@ -640,6 +644,14 @@ class ClientSession(_core.ClientSession):
 
 # What the class had when it was made: C looks whether it is still that.
 _stock_request = ClientSession._request
+
+
+def asked_for(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Of _request()'s arguments, those with a keyword that are not its defaults."""
+    defaults: Any = _stock_request.__kwdefaults__
+    return {name: arguments[name] for name in defaults if arguments[name] is not defaults[name]}
+
+
 _auto_headers = AUTO_HEADERS
 
 
@@ -657,9 +669,10 @@ def kept_cookies(jar: AbstractCookieJar) -> Any:
     """What C looks at to know that there is no cookie to send: a sized object, None for a jar that
     never has one, ... for one that must be asked every time."""
     result: dict[Any, Any] | EllipsisType | None = ...
-    if type(jar) is CookieJar:
+    chooses = type(jar).filter_cookies  # what a subclass may replace
+    if isinstance(jar, CookieJar) and chooses is CookieJar.filter_cookies:
         result = jar._cookies
-    elif type(jar) is DummyCookieJar:
+    elif isinstance(jar, DummyCookieJar) and chooses is DummyCookieJar.filter_cookies:
         result = None
     return result
 

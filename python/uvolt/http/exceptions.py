@@ -55,7 +55,18 @@ __all__ = (
 )
 
 
-class ClientError(Exception):
+_raised_instead: dict[type, type] = {}
+"""Filled by uvolt.swap: the classes that are aiohttp's as well."""
+
+
+class ClientErrorType(type):
+    """The type of these classes: while aiohttp is swapped, calling one makes the other's object."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return type.__call__(_raised_instead.get(cls, cls), *args, **kwargs)
+
+
+class ClientError(Exception, metaclass=ClientErrorType):
     """Base class of all exceptions of the client."""
 
 
@@ -178,7 +189,7 @@ class ClientConnectorError(ClientOSError):
     def __init__(self, connection_key: ConnectionKey, os_error: OSError) -> None:
         self._conn_key = connection_key
         self._os_error = os_error
-        super().__init__(os_error.errno, os_error.strerror)
+        OSError.__init__(self, os_error.errno, os_error.strerror)  # not what a subclass mixes in
         self.args = (connection_key, os_error)
 
     @property
@@ -366,7 +377,7 @@ class NonHttpUrlRedirectClientError(NonHttpUrlClientError, RedirectClientError):
     """A redirect leads to a URL that is not of HTTP: file:, ftp:, ..."""
 
 
-class WSMessageTypeError(TypeError):
+class WSMessageTypeError(TypeError, metaclass=ClientErrorType):
     """A WebSocket message is not of the type that was asked for."""
 
 

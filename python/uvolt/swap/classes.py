@@ -1,0 +1,76 @@
+"""SwapType: the metaclass of the classes that stand in aiohttp's names.
+
+Such a class is a subclass of uvolt.http's and of aiohttp's class of its name. So an object of it is
+an instance of aiohttp's class for who has taken that name before the swap. The other way round
+(aiohttp's own objects, for who takes the name after it) is the metaclass's doing, and so is what
+happens to subclasses that programs write: those that replace what is private to aiohttp become
+subclasses of aiohttp's class, since nobody would call what they replace here.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABCMeta
+from typing import Any
+
+__all__ = ("SwapABCMeta", "SwapType", "falls_back", "logger")
+
+logger = logging.getLogger("uvolt")
+
+
+def falls_back(name: str, why: str) -> None:
+    """Tell the log that aiohttp itself does the work."""
+    logger.debug("aiohttp.%s falls back to aiohttp's own: %s", name, why)
+
+
+class SwapType(type):
+    """_original: aiohttp's class, in the class that stands for it itself (not in subclasses).
+    _free: private names that a subclass may define nevertheless; None: a subclass is always one of
+    aiohttp's class. _bound: public names that it may not."""
+
+    _original: type
+    _free: frozenset[str] | None
+    _bound: frozenset[str] = frozenset()
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
+    ) -> Any:
+        if "_original" not in namespace:
+            why = _why_not(bases, namespace)
+            if why is not None:
+                falls_back(bases[0].__name__, f"subclass {name} {why}")
+                bases = tuple(base.__dict__.get("_original", base) for base in bases)
+                metaclass: Any = type
+                for base in bases:
+                    if issubclass(type(base), metaclass):
+                        metaclass = type(base)
+                return metaclass(name, bases, namespace, **kwargs)
+        return super().__new__(mcls, name, bases, namespace, **kwargs)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        original = cls.__dict__.get("_original")
+        return type.__instancecheck__(cls if original is None else original, instance)
+
+    def __subclasscheck__(cls, subclass: Any) -> bool:
+        original = cls.__dict__.get("_original")
+        return type.__subclasscheck__(cls if original is None else original, subclass)
+
+
+class SwapABCMeta(SwapType, ABCMeta):
+    """SwapType for classes that are abstract."""
+
+
+def _why_not(bases: tuple[type, ...], namespace: dict[str, Any]) -> str | None:
+    """Why a subclass with these bases must be one of aiohttp's class; None: it need not be."""
+    for base in bases:
+        if not isinstance(base, SwapType) or "_original" not in base.__dict__:
+            continue  # a subclass of a subclass is what that is
+        if base._free is None:
+            return "may replace anything"
+        for name in namespace:
+            is_private = name.startswith("_") and not name.endswith("__")
+            if is_private and name not in base._free and hasattr(base._original, name):
+                return f"replaces the private {name}"
+            if name in base._bound:
+                return f"replaces {name}()"
+    return None

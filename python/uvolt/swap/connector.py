@@ -1,0 +1,92 @@
+"""What connectors have beside uvolt.http's while they stand for aiohttp's: a companion.
+
+That is a connector of aiohttp's own with the same settings. It is made when something of aiohttp's
+asks this one for a connection: a session from before the swap, a WebSocket, one that falls back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any
+
+from .. import _core
+from .classes import SwapType, falls_back
+
+__all__ = ("ConnectorMixin", "ConnectorType")
+
+
+class ConnectorType(SwapType):
+    """Makes connectors: ours, or aiohttp's own for a loop that is not uvolt's."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if "_original" not in cls.__dict__:
+            return super().__call__(*args, **kwargs)
+        why = why_not(kwargs)
+        if why is None:
+            try:
+                return super().__call__(*args, **kwargs)
+            except NotImplementedError as exc:
+                why = str(exc)
+        falls_back(cls.__name__, why)
+        return cls._original(*args, **kwargs)
+
+
+def why_not(kwargs: dict[str, Any]) -> str | None:
+    """Why a connector with these arguments must be aiohttp's; None: it need not."""
+    loop = kwargs.get("loop") or asyncio._get_running_loop()
+    if loop is not None and not isinstance(loop, _core.Loop):
+        return f"it is for {type(loop).__name__}, which is no loop of uvolt"
+    return None
+
+
+class ConnectorMixin:
+    """Has the companion, and is it where there is none of ours (_companion_only)."""
+
+    _companion: Any = None
+    _companion_only = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._arguments = (args, kwargs)
+        why = why_not(kwargs)
+        if why is None:
+            try:
+                super().__init__(*args, **kwargs)
+                return
+            except NotImplementedError as exc:
+                why = str(exc)
+        falls_back(type(self).__name__, why)
+        self._companion_only = True
+        self._loop = kwargs.get("loop") or asyncio.get_running_loop()
+        self._aiohttps()
+
+    def _aiohttps(self) -> Any:
+        """The companion, made when it is first needed."""
+        if self._companion is None:
+            args, kwargs = self._arguments
+            original: Any = type(self)._original  # type: ignore[attr-defined]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # this one has warned
+                self._companion = original(*args, **dict(kwargs, loop=self._loop))
+        return self._companion
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+        """A connection of aiohttp's own."""
+        connector: Any = self
+        if connector.closed:
+            raise type(self)._closed_error("Connector is closed.")  # type: ignore[attr-defined]
+        return await self._aiohttps().connect(req, traces, timeout)
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        if self._companion_only:
+            return bool(self._companion.closed)
+        return bool(super().closed)  # type: ignore[misc]
+
+    async def close(self, **kwargs: Any) -> None:
+        """Close all connections, the companion's too, and wait until their sockets are closed."""
+        if self._companion is not None:
+            await self._companion.close(**kwargs)
+        if not self._companion_only:
+            await super().close(**kwargs)  # type: ignore[misc]

@@ -1,0 +1,183 @@
+"""What a ClientSession has beside uvolt.http's while it stands for aiohttp's.
+
+The class itself is made in names.py, of SessionMixin, uvolt.http.ClientSession and
+aiohttp.ClientSession in this order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any
+
+from .. import _core
+from ..http.client import ClientSession
+from ..http.connector import BaseConnector
+from .classes import SwapType, falls_back
+
+__all__ = ("SessionMixin", "SessionType")
+
+METHODS = ("request", "get", "options", "head", "post", "put", "patch", "delete")
+# What of a session's arguments its companion gets otherwise, or had its effect.
+NOT_HANDED_ON = ("connector", "connector_owner", "cookie_jar", "cookies", "loop", "response_class")
+
+
+class SessionType(SwapType):
+    """Makes sessions: ours, or aiohttp's own where ours cannot do what is asked for.
+
+    _stock: argument -> what it may be for a session of ours. _response: our class of responses.
+    """
+
+    _stock: dict[str, tuple[Any, ...]]
+    _response: type
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if "_original" not in cls.__dict__:
+            return super().__call__(*args, **kwargs)  # SessionMixin.__init__() asks itself
+        why = cls.why_not(**kwargs)
+        if why is None:
+            try:
+                return super().__call__(*args, **kwargs)
+            except NotImplementedError as exc:
+                why = str(exc)
+        falls_back("ClientSession", why)
+        if kwargs.get("response_class") is cls._response:
+            del kwargs["response_class"]
+        return cls._original(*args, **kwargs)
+
+    # Tools that mock all requests replace _request() of the class: of aiohttp's too, then.
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if name == "_request" and "_original" in cls.__dict__:
+            if "_kept_request" not in cls.__dict__:
+                super().__setattr__("_kept_request", cls._original.__dict__[name])
+            setattr(cls._original, name, value)
+        super().__setattr__(name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        super().__delattr__(name)
+        if name == "_request" and "_kept_request" in cls.__dict__:
+            setattr(cls._original, name, cls.__dict__["_kept_request"])
+            super().__delattr__("_kept_request")
+
+    def why_not(cls, **kwargs: Any) -> str | None:
+        """Why a session with these arguments must be aiohttp's; None: it need not."""
+        connector = kwargs.get("connector")
+        loop = kwargs.get("loop") or getattr(connector, "_loop", None)
+        loop = loop or asyncio._get_running_loop()
+        if loop is not None and not isinstance(loop, _core.Loop):
+            return f"it is for {type(loop).__name__}, which is no loop of uvolt"
+        if connector is not None:
+            if not type.__instancecheck__(BaseConnector, connector):
+                return f"its connector is a {type(connector).__name__}"
+            if connector._companion_only:
+                return "so does its connector"
+        for name, stock in cls._stock.items():
+            if kwargs.get(name, stock[0]) not in stock:
+                return f"{name}={kwargs[name]!r}"
+        return None
+
+
+class SessionMixin:
+    """Cookies, headers and settings are shared with the companion: a session of aiohttp's own that
+    does WebSockets, and whatever this one cannot do."""
+
+    _companion: Any = None
+
+    def __init_subclass__(cls) -> None:
+        if "_original" not in cls.__dict__:
+            warnings.warn(
+                f"Inheritance class {cls.__name__} from ClientSession is discouraged",
+                DeprecationWarning,
+                stacklevel=3,
+            )
+
+    def __init__(self, base_url: Any = None, **kwargs: Any) -> None:
+        self._arguments = (base_url, kwargs)
+        kind: Any = type(self)
+        why = kind.why_not(**kwargs)
+        if why is None:
+            given = dict(kwargs)
+            if given.get("connector") is None:
+                loop = given.get("loop") or asyncio.get_running_loop()
+                given["connector"] = kind._connector_class(loop=loop)
+            if given.get("cookie_jar") is None:
+                given["cookie_jar"] = kind._jar_class()
+            if {"timeout", "read_timeout", "conn_timeout"}.isdisjoint(given):
+                given["timeout"] = kind._timeout_default
+            for name in kind._stock:
+                given.pop(name, None)
+            given["response_class"] = kind._response
+            try:
+                super().__init__(base_url, **given)  # type: ignore[call-arg]
+                return
+            except NotImplementedError as exc:
+                why = str(exc)
+        falls_back(kind.__name__, why)
+        self._be_companion()
+
+    def _be_companion(self) -> None:
+        """Have the companion do everything: for subclasses, whose objects must be theirs."""
+        base_url, kwargs = self._arguments
+        kind: Any = type(self)
+        connector = kwargs.get("connector")
+        if connector is not None and type.__instancecheck__(BaseConnector, connector):
+            kwargs = dict(kwargs, connector=connector._aiohttps())
+        if kwargs.get("response_class") is kind._response:
+            kwargs = {name: kwargs[name] for name in kwargs if name != "response_class"}
+        self._companion = own = kind._original(base_url, **kwargs)
+        for name in ("_loop", "_connector", "_cookie_jar", "_timeout", "_default_headers"):
+            setattr(self, name, getattr(own, name))
+        for name in ("_base_url", "_skip_auto_headers", "_json_serialize", "_raise_for_status"):
+            setattr(self, name, getattr(own, name))
+        for name, value in vars(own).items():
+            if not hasattr(self, name):
+                setattr(self, name, value)
+        self._instead = own._request
+        for name in METHODS:
+            if getattr(kind, name) is getattr(ClientSession, name):
+                method = getattr(kind._original, name)
+                setattr(self, name, method.__get__(self))
+
+    def _aiohttps(self) -> Any:
+        """The companion, made when it is first needed."""
+        session: Any = self
+        if session._connector is None or session._connector.closed:
+            raise RuntimeError("Session is closed")
+        if self._companion is None:
+            base_url, kwargs = self._arguments
+            given = {name: kwargs[name] for name in kwargs if name not in NOT_HANDED_ON}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # the session has warned
+                self._companion = type(self)._original(  # type: ignore[attr-defined]
+                    base_url,
+                    connector=session._connector._aiohttps(),
+                    connector_owner=False,
+                    cookie_jar=session._cookie_jar,
+                    **given,
+                )
+            self._companion._default_headers = session._default_headers
+        return self._companion
+
+    async def _ws_connect(self, url: Any, **kwargs: Any) -> Any:
+        """A WebSocket, by aiohttp's own client."""
+        falls_back(type(self).__name__, "WebSockets are aiohttp's own")
+        return await self._aiohttps()._ws_connect(url, **kwargs)
+
+    async def close(self) -> None:
+        """Close the session, and its companion."""
+        companion, self._companion = self._companion, None
+        if companion is not None:
+            await companion.close()
+        await super().close()  # type: ignore[misc]
+
+    def detach(self) -> None:
+        """Close the session and leave the connector open."""
+        if self._companion is not None:
+            self._companion.detach()
+            self._companion = None
+        super().detach()  # type: ignore[misc]
+
+    def __del__(self, _warnings: Any = warnings) -> None:
+        if self._companion is not None:
+            self._companion.detach()
+        super().__del__(_warnings)  # type: ignore[misc]

@@ -1,0 +1,221 @@
+"""Where the engine cannot do what is asked for, aiohttp itself does it, and the log says why."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from unittest import mock
+
+import pytest
+from swap_support import run, server
+
+from uvolt import http
+
+
+async def works(session: Any, url: str, agent: str = "aiohttp") -> None:
+    async with session.post(url, data=b"x") as response:
+        got = await response.json()
+    assert got["body"] == "x"
+    assert agent in got["headers"]["user-agent"]
+
+
+@pytest.mark.parametrize("kind", ["request_class", "response_class", "old_response_class"])
+def test_classes(kind, original, swapped, fallbacks):
+    class Request(swapped.ClientRequest):
+        pass
+
+    class Response(swapped.ClientResponse):
+        used = 0
+
+        async def start(self, connection: Any) -> Any:
+            type(self).used += 1
+            return await super().start(connection)
+
+    class OldResponse(original.ClientResponse):
+        pass
+
+    assert not issubclass(Response, http.ClientResponse)
+    assert issubclass(Response, swapped.ClientResponse)
+    options = {
+        "request_class": {"request_class": Request},
+        "response_class": {"response_class": Response},
+        "old_response_class": {"response_class": OldResponse},
+    }[kind]
+
+    async def main():
+        async with server() as url, swapped.ClientSession(**options) as session:
+            assert isinstance(session, swapped.ClientSession)
+            await works(session, url)
+        assert Response.used == (kind == "response_class")
+
+    run(main)
+    assert any(kind.removeprefix("old_") in line for line in fallbacks), fallbacks
+
+
+@pytest.mark.parametrize("which", ["request_class", "response_class"])
+def test_stock_classes_are_no_reason(which, original, swapped, fallbacks):
+    name = {"request_class": "ClientRequest", "response_class": "ClientResponse"}[which]
+
+    async def main():
+        for module in (original, swapped):
+            options = {which: getattr(module, name)}
+            async with server() as url, swapped.ClientSession(**options) as session:
+                await works(session, url, "Python")
+                assert isinstance(session, http.ClientSession)
+
+    run(main)
+    assert fallbacks == []
+
+
+def test_connector_with_private_methods(swapped, fallbacks):
+    """As aiohttp-socks has them: the class is one of aiohttp's, so is the session."""
+
+    class Mine(swapped.TCPConnector):
+        called = 0
+
+        async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:
+            self.called += 1
+            return await super()._wrap_create_connection(*args, **kwargs)
+
+    async def main():
+        connector = Mine(limit=2)
+        async with server() as url, swapped.ClientSession(connector=connector) as session:
+            await works(session, url)
+            assert session.connector is connector
+        assert connector.called == 1
+
+    run(main)
+    assert any("private _wrap_create_connection" in line for line in fallbacks)
+    assert any("its connector is a Mine" in line for line in fallbacks)
+
+
+def test_connector_of_before(original, swapped, fallbacks):
+    async def main():
+        connector = original.TCPConnector()
+        async with server() as url, swapped.ClientSession(connector=connector) as session:
+            await works(session, url)
+        assert connector.closed
+
+    run(main)
+    assert fallbacks == [
+        "aiohttp.ClientSession falls back to aiohttp's own: its connector is a TCPConnector"
+    ]
+
+
+def test_connector_without_private_methods_is_ours(swapped, fallbacks):
+    class Mine(swapped.TCPConnector):
+        async def close(self, **kwargs: Any) -> None:
+            self.said = True
+            await super().close(**kwargs)
+
+    async def main():
+        connector = Mine(limit=2)
+        async with server() as url, swapped.ClientSession(connector=connector) as session:
+            async with session.get(url) as response:
+                assert isinstance(response, http.ClientResponse)
+        assert connector.said and connector.closed
+
+    run(main)
+    assert fallbacks == []
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
+def test_session_with_private_methods(swapped, fallbacks):
+    class Mine(swapped.ClientSession):
+        def _prepare_headers(self, headers: Any) -> Any:
+            prepared = super()._prepare_headers(headers)
+            prepared["x-mine"] = "1"
+            return prepared
+
+    async def main():
+        async with server() as url, Mine() as session:
+            async with session.get(url) as response:
+                assert (await response.json())["headers"]["x-mine"] == "1"
+            assert isinstance(session, swapped.ClientSession)
+
+    run(main)
+    assert any("private _prepare_headers" in line for line in fallbacks)
+
+
+def test_another_loop(swapped, fallbacks):
+    async def main():
+        async with server() as url, swapped.ClientSession() as session:
+            await works(session, url)
+        connector = swapped.TCPConnector(limit=1)
+        async with server() as url, swapped.ClientSession(connector=connector) as session:
+            await works(session, url)
+        async with server() as url, swapped.request("GET", url) as response:
+            assert response.status == 200
+
+    run(main, "asyncio")
+    assert all("no loop of uvolt" in line or "connector" in line for line in fallbacks)
+    assert len(fallbacks) >= 3
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
+def test_subclasses_on_another_loop(swapped, fallbacks):
+    """They are what they are, and have a session of aiohttp's own do the work."""
+
+    class Session(swapped.ClientSession):
+        async def _request(self, method: str, url: Any, **kwargs: Any) -> Any:
+            return await super()._request(method, url + "/mine", **kwargs)
+
+    class Connector(swapped.TCPConnector):
+        pass
+
+    async def main():
+        async with server() as url, Session(connector=Connector(), headers={"a": "b"}) as session:
+            assert type(session) is Session
+            async with session.get(url, params={"c": "d"}) as response:
+                got = await response.json()
+            assert (got["path"], got["headers"]["a"]) == ("/mine?c=d", "b")
+            async with await session.post(url) as response:
+                assert response.status == 200
+            async with session.ws_connect(url + "/chat") as socket:
+                assert (await socket.receive_json())["headers"]["a"] == "b"
+            assert not session.closed
+        assert session.closed and session._arguments[1]["connector"].closed
+
+    run(main, "asyncio")
+    assert any("Session falls back" in line for line in fallbacks)
+
+
+def test_what_the_engine_has_not(swapped, fallbacks, monkeypatch):
+    """NotImplementedError of a session's settings is no error of the program."""
+
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError("uvolt.http does not support this yet")
+
+    monkeypatch.setattr(http.ClientSession, "__init__", refuse)
+
+    async def main():
+        async with server() as url, swapped.ClientSession() as session:
+            await works(session, url)
+
+    run(main)
+    assert fallbacks[0].endswith("uvolt.http does not support this yet")
+
+
+def test_mocks_of_request_reach_all_sessions(original, swapped):
+    """As aioresponses has it: patched in the class, by the name of before or after."""
+
+    async def main():
+        before = original.ClientSession()
+        ours = swapped.ClientSession()
+        theirs = swapped.ClientSession(connector=original.TCPConnector())
+        answer = mock.AsyncMock(return_value="mocked")
+        kept = original.ClientSession._request
+        with mock.patch("aiohttp.client.ClientSession._request", answer):
+            for session in (before, ours, theirs):
+                assert await session.get("http://nowhere.invalid/") == "mocked"
+        assert answer.await_count == 3
+        assert original.ClientSession._request is kept
+        assert "_request" not in vars(swapped.ClientSession)
+        async with server() as url:
+            for session in (before, ours, theirs):
+                async with session.get(url) as response:
+                    assert response.status == 200
+                await session.close()
+        await asyncio.sleep(0)
+
+    run(main)

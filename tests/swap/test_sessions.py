@@ -1,0 +1,242 @@
+"""Sessions of the swapped names: the engine, WebSockets beside it, subclasses, test utilities."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import warnings
+from typing import Any
+
+import pytest
+import support
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from swap_support import chat, echo, run, server
+
+from uvolt import http
+
+subclassing = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
+
+
+def test_plain_requests_stay_plain(swapped, fallbacks):
+    """A session of the swapped names takes the same way in C as one of uvolt.http."""
+
+    async def main():
+        async with server() as url, swapped.ClientSession(headers={"a": "b"}) as session:
+            assert session._plain
+            jar = swapped.CookieJar(unsafe=True)
+            async with session.post(url, json=[1]) as response:
+                got = await response.json()
+            assert (got["body"], got["headers"]["a"]) == ("[1]", "b")
+            async with swapped.ClientSession(cookie_jar=jar) as other:
+                assert other._cookies_kept is jar._cookies
+                await other.get(url)
+                async with other.get(url) as response:
+                    assert (await response.json())["cookies"] == {"seen": "yes"}
+        async with server() as url, swapped.request("PUT", url, data=b"x") as response:
+            assert (await response.json())["method"] == "PUT"
+            assert isinstance(response, http.ClientResponse)
+
+    run(main)
+    assert fallbacks == []
+
+
+def test_what_stays_aiohttps_own_is_taken(swapped, fallbacks):
+    """Forms, payloads, timeouts, credentials, versions of aiohttp's own."""
+
+    async def main():
+        form = swapped.FormData({"a": "b"})
+        payload = swapped.StringPayload("text")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            auth = swapped.BasicAuth("me", "secret")
+            session = swapped.ClientSession(auth=auth, version=swapped.HttpVersion11)
+        async with server() as url, session:
+            async with session.post(url, data=form, timeout=swapped.ClientTimeout(5)) as response:
+                got = await response.json()
+            assert got["body"] == "a=b"
+            assert got["headers"]["authorization"].startswith("Basic ")
+            async with session.post(url, data=payload) as response:
+                assert (await response.json())["body"] == "text"
+
+    run(main)
+    assert fallbacks == []
+
+
+def test_websockets_are_aiohttps(swapped, fallbacks):
+    """With the session's cookies, headers and settings; both kinds of requests share the jar."""
+
+    async def main():
+        jar = swapped.CookieJar(unsafe=True)
+        async with (
+            server() as url,
+            swapped.ClientSession(headers={"x-a": "1"}, cookies={"c": "d"}, cookie_jar=jar) as http,
+        ):
+            await http.get(url)
+            http.headers["x-b"] = "2"
+            async with http.ws_connect(url + "/chat", protocols=("p",)) as socket:
+                assert isinstance(socket, swapped.ClientWebSocketResponse)
+                first = await socket.receive_json()
+                assert first["cookies"] == {"c": "d", "seen": "yes"}
+                assert (first["headers"]["x-a"], first["headers"]["x-b"]) == ("1", "2")
+                await socket.send_str("abc")
+                assert (await socket.receive_str()) == "cba"
+            socket = await http.ws_connect(url + "/chat")
+            await socket.receive()
+            await socket.close()
+            with pytest.raises(swapped.WSServerHandshakeError):
+                await http.ws_connect(url + "/nothing")
+        with pytest.raises(RuntimeError, match="Session is closed"):
+            await http.ws_connect(url + "/chat")
+
+    run(main)
+    assert all("WebSockets" in line for line in fallbacks)
+
+
+def test_websockets_through_the_connectors_tls_and_path(swapped, tmp_path, certificates):
+    async def main():
+        connector = swapped.TCPConnector(ssl=certificates.client())
+        outside = certificates.server()
+        async with server(ssl=outside) as url, swapped.ClientSession(connector=connector) as http:
+            async with http.get(url) as response:
+                assert response.status == 200
+            async with http.ws_connect(url + "/chat") as socket:
+                assert (await socket.receive_json())["headers"]
+        connector = swapped.UnixConnector(path=str(tmp_path / "socket"))
+        path = str(tmp_path / "socket")
+        async with server(path=path) as url, swapped.ClientSession(connector=connector) as http:
+            async with http.get(url) as response:
+                assert response.status == 200
+            async with http.ws_connect(url + "/chat") as socket:
+                assert (await socket.receive_json())["headers"]
+            assert isinstance(connector, swapped.UnixConnector)
+
+    run(main)
+
+
+@subclassing
+def test_subclasses(swapped, fallbacks):
+    """With _request() of their own, attributes, and super()."""
+
+    class Counting(swapped.ClientSession):
+        ATTRS = swapped.ClientSession.ATTRS | {"count"}
+
+        def __init__(self, *args: Any, count: int = 0, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.count = count
+
+        async def _request(self, method: str, url: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            return await super()._request(method, url, **kwargs)
+
+    async def main():
+        async with server() as url, Counting(url + "/", count=5) as session:
+            async with session.get("a") as response:
+                assert (await response.json())["path"] == "/a"
+            assert (await session.post("b", data=b"c")).status == 200
+            assert session.count == 7
+            assert isinstance(response, http.ClientResponse)
+
+    with pytest.warns(DeprecationWarning, match="discouraged") as caught:
+
+        class Another(swapped.ClientSession):
+            pass
+
+    assert caught[0].filename == __file__
+    run(main)
+    assert fallbacks == []
+
+
+@subclassing
+def test_a_subclass_from_before(original, swapped):
+    """It is aiohttp's own, takes our connector, and is an aiohttp.ClientSession."""
+
+    class Before(original.ClientSession):
+        pass
+
+    async def main():
+        connector = swapped.TCPConnector(limit=3)
+        async with server() as url, Before(connector=connector) as session:
+            assert isinstance(session, swapped.ClientSession)
+            async with session.get(url) as response:
+                assert response.status == 200
+        assert connector.closed
+
+    run(main)
+
+
+def test_test_utilities(swapped):
+    """TestClient and TestServer are aiohttp's, their session is ours."""
+
+    async def main():
+        app = web.Application()
+        app.router.add_get("/", echo)
+        app.router.add_get("/chat", chat)
+        async with TestClient(TestServer(app)) as client:
+            assert isinstance(client.session, http.ClientSession)
+            response = await client.get("/", params={"a": "b"})
+            assert (await response.json())["path"] == "/?a=b"
+            async with client.ws_connect("/chat") as socket:
+                await socket.receive()
+                await socket.send_str("12")
+                assert await socket.receive_str() == "21"
+
+    run(main)
+
+
+def test_loops_and_threads(swapped):
+    """A session for each loop; one that is used from another loop says so."""
+    results: list[Any] = []
+
+    async def main():
+        async with server() as url, swapped.ClientSession() as session:
+            async with session.get(url) as response:
+                results.append(response.status)
+
+    threads = [threading.Thread(target=run, args=(main,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [200, 200, 200]
+
+    made = support.factory("uvolt")()
+    kept: list[Any] = []
+
+    async def make():
+        kept.append(swapped.ClientSession())
+
+    async def use():
+        with pytest.raises(RuntimeError):
+            await kept[0].get(f"http://{support.LOCALHOST}:1/")
+
+    made.run_until_complete(make())
+    run(use)
+    made.run_until_complete(kept[0].close())
+    support.finish(made)
+
+
+def test_no_loop(swapped):
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        swapped.ClientSession()
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        swapped.TCPConnector()
+
+
+def test_a_session_dropped_open_warns_once(swapped):
+    async def main():
+        loop = asyncio.get_running_loop()
+        told: list[Any] = []
+        loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+        async with server() as url:
+            session = swapped.ClientSession()
+            async with session.ws_connect(url + "/chat") as socket:
+                await socket.receive()
+            connector = session.connector
+            with pytest.warns(ResourceWarning, match="Unclosed client session"):
+                del session
+                support.collect()
+            assert told == ["Unclosed client session"]
+            await connector.close()
+
+    run(main)
