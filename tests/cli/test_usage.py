@@ -32,9 +32,10 @@ def test_help_of_a_command(words: list[str], tmp_path: Path) -> None:
     assert done.out.startswith(f"usage: uvolt {words[0]}")
 
 
-def test_run_help_tells_what_it_does_not_do(tmp_path: Path) -> None:
+def test_run_help_tells_what_it_does(tmp_path: Path) -> None:
     text = " ".join(uvolt(["run", "--help"], tmp_path).out.split())
-    assert "aiohttp stays as it is" in text
+    assert "uvolt.install(aiohttp=True)" in text
+    assert "only the loop: aiohttp's client stays aiohttp's own" in text
 
 
 @pytest.mark.parametrize(
