@@ -516,7 +516,7 @@ end_keeping(LoopObject *loop, int fd)
 /* ---- C watchers and transports ------------------------------------------------------------- */
 
 int
-fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keeper)
+fdpoll_watch(LoopObject *loop, int fd, int write, fd_callback cb, void *arg, PyObject *keeper)
 {
     int err = room_to_watch(loop, fd);
     if (err < 0) {
@@ -526,7 +526,7 @@ fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keep
         return -EEXIST;
     }
     drop_stale(loop, fd); /* handles of a descriptor that was closed: the number is ours now */
-    err = add_mask(loop, fd, EPOLLIN);
+    err = add_mask(loop, fd, bit_of(write));
     if (err == 0) { /* the table may have moved: dropping a handle can run Python code */
         loop->fds[fd].callback = cb;
         loop->fds[fd].arg = arg;
@@ -544,7 +544,7 @@ fdpoll_unwatch(LoopObject *loop, int fd, void *arg)
         loop->fds[fd].callback = NULL;
         loop->fds[fd].arg = NULL;
         loop->fds[fd].keeper = NULL;
-        clear_mask(loop, fd, EPOLLIN);
+        clear_mask(loop, fd, EPOLLIN | EPOLLOUT);
         Py_XDECREF(keeper);
     }
 }

@@ -245,7 +245,7 @@ fdwatch_watch_signals(PyObject *op, PyObject *fd_object)
     if (fd < 0 || loop_check_closed((LoopObject *)op) < 0) {
         return NULL;
     }
-    int err = fdpoll_watch((LoopObject *)op, fd, on_signal_bytes, NULL, NULL);
+    int err = fdpoll_watch((LoopObject *)op, fd, 0, on_signal_bytes, NULL, NULL);
     if (err < 0) {
         return uvolt_raise_uv(err);
     }

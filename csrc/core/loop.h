@@ -23,7 +23,7 @@
 typedef struct LoopObject LoopObject;
 typedef struct HandleObject HandleObject;
 
-/* A C watcher of a descriptor's read side (listeners, the signal pipe). PYCALL allowed; events as of
+/* A C watcher of one side of a descriptor (listeners, the signal pipe, sockets that connect). PYCALL allowed; events as of
  * epoll. An exception is taken with loop_error(). */
 typedef void (*fd_callback)(LoopObject *loop, int fd, uint32_t events, void *arg);
 
@@ -229,7 +229,7 @@ PyObject *loop_get_task_factory(PyObject *self, PyObject *unused);
 
 /* fdpoll.c ---------------------------------------------------------------------------------- */
 /* 0 or -errno. `keeper` is kept alive until fdpoll_unwatch(). */
-int fdpoll_watch(LoopObject *loop, int fd, fd_callback cb, void *arg, PyObject *keeper);
+int fdpoll_watch(LoopObject *loop, int fd, int write, fd_callback cb, void *arg, PyObject *keeper);
 void fdpoll_unwatch(LoopObject *loop, int fd, void *arg); /* no effect if others watch it now */
 
 /* Watch one direction by a Handle or a SockOp (a new reference is taken), in place of what did before. 0, or

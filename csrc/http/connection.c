@@ -5,8 +5,10 @@
  *          exchange, and told last, when the slot is somebody else's already. */
 #include "http/connection.h"
 
+#include "http/dial.h"
 #include "http/exchange.h"
 #include "http/wire.h"
+#include "net/stream.h"
 #include "runtime/object.h"
 
 /* ---- making one ---------------------------------------------------------------------------- */
@@ -83,6 +85,9 @@ give_up(ConnectionObject *c, int abort)
     if (!c->opened) {
         pool_lost(c);
     }
+    if (c->dial != NULL) {
+        dial_dropped(c->dial);
+    }
     Py_DECREF(c);
 }
 
@@ -137,6 +142,24 @@ conn_finish(ConnectionObject *c, size_t left)
 }
 
 /* ---- closing ------------------------------------------------------------------------------- */
+
+void
+conn_end(ConnectionObject *c)
+{
+    if (c->state != CONN_IDLE || c->wire != &wire_stream) {
+        conn_abort(c);
+        return;
+    }
+    Py_INCREF(c);
+    c->state = CONN_CLOSED;
+    pool_free_slot(c);
+    if (c->transport != NULL) {
+        PyObject *transport = Py_NewRef(c->transport);
+        stream_end((StreamObject *)transport);
+        Py_DECREF(transport);
+    }
+    Py_DECREF(c);
+}
 
 static void
 close_it(ConnectionObject *c, int abort)

@@ -80,6 +80,7 @@ struct ConnectionObject {
     PoolObject *pool;         /* borrowed; NULL when it has gone, or knows nothing of this one any more */
     PyObject *transport;      /* strong from connection_made() to connection_lost() or close */
     const wire_ops *wire;     /* how to use it */
+    struct dial *dial;        /* borrowed: connects it; NULL: nobody, or Python */
     http_user *user;          /* borrowed: `user_object` embeds it */
     PyObject *user_object;    /* strong while an exchange is on */
     list_node in_pool;        /* pool->connections */
@@ -150,6 +151,7 @@ conn_is_reused(const ConnectionObject *c) /* in an exchange or after conn_begin(
 ConnectionObject *conn_new(RouteObject *r); /* CONN_NEW; its slot is counted. NULL with MemoryError */
 int conn_is_usable(ConnectionObject *c);    /* an idle one: connected, and nothing has come? PYCALL */
 void conn_abort(ConnectionObject *c);       /* conn_close(), and what has not been sent is dropped. PYCALL */
+void conn_end(ConnectionObject *c);         /* conn_abort(); the socket of an idle one is closed at once, if it may be. PYCALL */
 /* The exchange that is on is over: its user, who is not told; *object is the reference to it. NULL: none is on. */
 http_user *conn_steal_user(ConnectionObject *c, PyObject **object);
 void conn_fail(ConnectionObject *c, PyObject *exc); /* exc is stolen; the socket is aborted. PYCALL */

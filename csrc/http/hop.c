@@ -6,6 +6,7 @@
 #include "core/clock.h"
 
 static coro_outcome acquire(hop *x, CoroObject *c);
+static coro_outcome send_request(hop *x, CoroObject *c);
 
 static http_state *
 state_of(hop *x)
@@ -49,15 +50,27 @@ slot_expired(deadline *d)
 {
     hop *x = (hop *)(void *)((char *)d - offsetof(hop, slot_by));
     ResponseObject *r = x->response;
+    core_state *st = x->loop->st;
     Py_INCREF(r); /* the collector may run */
-    PyObject *url = target_url(x->loop->st, r->target);
-    if (url == NULL) {
-        PyErr_Clear();
-        url = Py_None;
+    if (x->phase == HOP_DIALING) {
+        Py_XSETREF(r->failure, http_error(st, "open_timeout", "(O)", x->route->key));
     }
-    Py_XSETREF(r->failure, http_error(r->loop->st, "pool_timeout", "(O)", url));
-    response_wake(r, &r->slot);
+    else {
+        PyObject *url = target_url(st, r->target);
+        if (url == NULL) {
+            PyErr_Clear();
+            url = Py_None;
+        }
+        Py_XSETREF(r->failure, http_error(st, "pool_timeout", "(O)", url));
+    }
+    response_wake_caller(r);
     Py_DECREF(r);
+}
+
+static double
+sooner(double a, double b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
 }
 
 static coro_outcome
@@ -65,8 +78,7 @@ wait_for_slot(hop *x, CoroObject *c)
 {
     double by = x->connect_by;
     if (x->times.pool > 0) {
-        double pool_by = clock_now() + x->times.pool;
-        by = by == 0 || pool_by < by ? pool_by : by;
+        by = sooner(by, clock_now() + x->times.pool);
     }
     x->phase = HOP_QUEUED;
     Py_XSETREF(x->response->slot, Py_NewRef(x->waiter.future));
@@ -86,7 +98,7 @@ time_or_none(double when)
 
 /* connector._open(conn, route, timeout, connect_by, end_by) */
 static coro_outcome
-open_connection(hop *x, CoroObject *c)
+open_by_python(hop *x, CoroObject *c)
 {
     core_state *st = x->loop->st;
     PyObject *connect_by = time_or_none(x->connect_by), *end_by = time_or_none(x->end_by), *opening = NULL;
@@ -106,6 +118,43 @@ open_connection(hop *x, CoroObject *c)
     int err = opening == NULL ? -1 : coro_await(c, opening);
     Py_XDECREF(opening);
     return err < 0 ? CORO_ERROR : CORO_WAIT;
+}
+
+static void
+dialed(dial *d)
+{
+    hop *x = (hop *)(void *)((char *)d - offsetof(hop, dial));
+    response_wake_caller(x->response);
+}
+
+static coro_outcome
+wait_for_dial(hop *x, CoroObject *c)
+{
+    double by = x->connect_by;
+    if (x->times.sock_connect > 0) {
+        by = sooner(by, clock_now() + x->times.sock_connect);
+    }
+    x->phase = HOP_DIALING;
+    if ((by > 0 && deadline_set(x->loop, &x->slot_by, by) < 0) || coro_wait(c, &x->response->answered_by) < 0) {
+        return CORO_ERROR;
+    }
+    return CORO_WAIT;
+}
+
+static coro_outcome
+open_connection(hop *x, CoroObject *c)
+{
+    x->phase = HOP_CONNECTING;
+    switch (dial_start(&x->dial, x->conn, x->session->connector, dialed)) {
+    case DIAL_MADE:
+        return send_request(x, c);
+    case DIAL_WAIT:
+        return wait_for_dial(x, c);
+    case DIAL_NOT:
+        return open_by_python(x, c);
+    default:
+        return CORO_ERROR;
+    }
 }
 
 /* ---- the request --------------------------------------------------------------------------- */
@@ -225,6 +274,21 @@ connected(hop *x, CoroObject *c)
 }
 
 static coro_outcome
+dial_over(hop *x, CoroObject *c)
+{
+    deadline_clear(x->loop, &x->slot_by);
+    if (x->response->failure != NULL) {
+        return raise_failure(x);
+    }
+    if (x->conn->state == CONN_CLOSED) {
+        http_raise(x->loop->st, "connector_closed");
+        return CORO_ERROR;
+    }
+    x->phase = HOP_CONNECTING;
+    return dial_finish(&x->dial) == DIAL_MADE ? send_request(x, c) : CORO_ERROR;
+}
+
+static coro_outcome
 answered(hop *x, CoroObject *c)
 {
     ResponseObject *r = x->response;
@@ -256,6 +320,8 @@ hop_step(hop *x, CoroObject *c, PyObject *value)
         return acquire(x, c);
     case HOP_QUEUED:
         return slot_came(x, c);
+    case HOP_DIALING:
+        return dial_over(x, c);
     case HOP_CONNECTING:
         return connected(x, c);
     default:
@@ -280,7 +346,9 @@ give_up(hop *x)
         deadline_clear(x->loop, &x->slot_by);
         pool_cancel(&x->waiter);
     }
-    else if (x->phase == HOP_CONNECTING) {
+    else if (x->phase == HOP_DIALING || x->phase == HOP_CONNECTING) {
+        deadline_clear(x->loop, &x->slot_by);
+        dial_cancel(&x->dial);
         conn_close(x->conn);
     }
     if (x->response != NULL) {

@@ -7,11 +7,13 @@
 #define UVOLT_HTTP_HOP_H
 
 #include "core/deadline.h"
+#include "http/dial.h"
 #include "http/session.h"
 
 typedef enum hop_phase {
     HOP_START,
     HOP_QUEUED,     /* for a slot */
+    HOP_DIALING,    /* for the socket to be connected */
     HOP_CONNECTING, /* connector._open() is awaited */
     HOP_HEAD,       /* sent: for the head of the answer */
     HOP_OVER,
@@ -27,7 +29,8 @@ typedef struct hop {
     PyObject *upload;          /* strong: upload(response), a coroutine function, or NULL */
     PyObject *timeout;         /* strong: ClientTimeout, or what was given instead; NULL: none */
     pool_waiter waiter;
-    deadline slot_by;          /* pool and connect timeouts while it is queued */
+    deadline slot_by;          /* pool and connect timeouts while it is queued or dials */
+    dial dial;
     http_timeouts times;
     double connect_by, end_by; /* on the loop's clock; 0: none */
     hop_phase phase;

@@ -506,7 +506,7 @@ close_connections(PoolObject *p)
         list_remove(n);
         list_append(&todo, n);
         Py_INCREF(c);
-        conn_abort(c);
+        conn_end(c);
         Py_DECREF(c);
     }
     while (!list_empty(&todo)) { /* not lost yet */

@@ -38,8 +38,8 @@ response_wake(ResponseObject *r, PyObject **slot)
 }
 
 /* The head has come, or will not come. */
-static void
-wake_caller(ResponseObject *r)
+void
+response_wake_caller(ResponseObject *r)
 {
     response_wake(r, &r->slot);
     if (r->answered_by.future != NULL && !r->answered_by.detached
@@ -220,7 +220,7 @@ on_head(http_user *u, ConnectionObject *Py_UNUSED(c), char *base, const http1_he
         return -1;
     }
     r->started = r->answered = 1;
-    wake_caller(r);
+    response_wake_caller(r);
     return 0;
 }
 
@@ -289,7 +289,7 @@ on_failed(http_user *u, PyObject *exc)
     deadline_clear(r->loop, &r->total);
     if (!r->started) {
         Py_XSETREF(r->failure, Py_NewRef(exc));
-        wake_caller(r);
+        response_wake_caller(r);
     }
     else if (response_content(r) == NULL) {
         loop_error(r->loop, "Error at the end of a response", NULL, NULL);

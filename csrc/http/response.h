@@ -94,6 +94,7 @@ void response_release(ResponseObject *r);
 /* It fails now with `exc`, borrowed, from our side. PYCALL. */
 void response_fail(ResponseObject *r, PyObject *exc);
 void response_wake(ResponseObject *r, PyObject **future); /* which is let go. PYCALL */
+void response_wake_caller(ResponseObject *r); /* who waits for a connection or for the head. PYCALL */
 
 /* ---- response_read.c */
 PyObject *response_read(PyObject *, PyObject *);

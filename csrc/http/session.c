@@ -81,6 +81,7 @@ read_timeouts(PyObject *timeout, http_timeouts *out)
         return total == -1 && PyErr_Occurred() ? -1 : 0;
     }
     if (read_seconds(timeout, "total", &out->total) < 0 || read_seconds(timeout, "connect", &out->connect) < 0
+        || read_seconds(timeout, "sock_connect", &out->sock_connect) < 0
         || read_seconds(timeout, "sock_read", &out->sock_read) < 0) {
         return -1;
     }

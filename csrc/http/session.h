@@ -9,7 +9,7 @@
 
 /* Seconds; 0: none. */
 typedef struct http_timeouts {
-    double total, connect, pool, sock_read, write;
+    double total, connect, pool, sock_connect, sock_read, write;
 } http_timeouts;
 
 struct SessionObject {

@@ -10,13 +10,16 @@
 /* Of sessions, requests and responses, each as what follows; their imports are done by http_load_client(). */
 #define HTTP_CLIENT_TYPES(X) X(http_target) X(http_response) X(http_request) X(http_session)
 #define HTTP_CLIENT_NAMES(X)                                                                       \
-    X(_request) X(_target_of) X(_cookie_header) X(_store_cookies) X(_follow) X(_open)              \
+    X(_request) X(_target_of) X(_cookie_header) X(_store_cookies) X(_follow) X(_open) X(_connect)  \
+    X(_resolve_host) X(_direct) X(_known_address)                                                  \
     X(_resolve_charset) X(create_task) X(raise_for_status) X(get_encoding) X(__aexit__)            \
     X(with_fragment) X(raw_fragment) X(headers) X(data) X(json) X(timeout) X(allow_redirects)      \
     X(GET) X(OPTIONS) X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE)
 #define HTTP_CLIENT_IMPORTS(X)                                                                     \
     X(ClientResponse, "uvolt.http.response", "ClientResponse")                                     \
     X(stock_request, "uvolt.http.client", "_stock_request")                                        \
+    X(stock_hooks, "uvolt.http.connector", "_stock_hooks")                                         \
+    X(socket_module, "socket", NULL)                                                               \
     X(auto_headers, "uvolt.http.client", "_auto_headers")                                          \
     X(ServerDisconnectedError, "uvolt.http.exceptions", "ServerDisconnectedError")                 \
     X(ClientOSError, "uvolt.http.exceptions", "ClientOSError")                                     \

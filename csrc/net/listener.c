@@ -99,7 +99,7 @@ static void on_ready(LoopObject *loop, int fd, uint32_t events, void *arg);
 static int
 start(ListenerObject *self)
 {
-    int err = fdpoll_watch(self->loop, self->fd, on_ready, self, (PyObject *)self);
+    int err = fdpoll_watch(self->loop, self->fd, 0, on_ready, self, (PyObject *)self);
     if (err < 0) {
         uvolt_raise_uv(err);
         return -1;

@@ -203,6 +203,23 @@ stream_force_close(StreamObject *s, PyObject *exc)
 }
 
 void
+stream_end(StreamObject *s)
+{
+    if (s->conn_lost || s->loop->polling) { /* libuv may be in the middle of it */
+        stream_force_close(s, Py_None);
+        return;
+    }
+    stream_drop_queue(s);
+    s->closing = 1;
+    s->conn_lost++;
+    PyObject *r = stream_connection_lost((PyObject *)s, Py_None);
+    if (r == NULL) {
+        loop_error(s->loop, "Exception in callback connection_lost()", (PyObject *)s, s->to.protocol);
+    }
+    Py_XDECREF(r);
+}
+
+void
 stream_fatal(StreamObject *s, const char *message)
 {
     if (uvolt_error_is_fatal()) {

@@ -33,6 +33,7 @@ typedef struct write_buf {
 typedef struct stream_names {
     small_addr sockname, peername;
     socklen_t sockname_len, peername_len;
+    unsigned later : 1; /* sockname is asked for when somebody wants to know it: not any more when it is closed */
 } stream_names;
 
 struct StreamObject {
@@ -82,6 +83,9 @@ void stream_begin(StreamObject *s);
 /* As asyncio's _fatal_error: report the exception that is set, then force_close with it. PYCALL. */
 void stream_fatal(StreamObject *s, const char *message);
 void stream_force_close(StreamObject *s, PyObject *exc); /* never fails; borrowed, may be None */
+/* abort(), and where that is allowed, connection_lost() and the end of the descriptor with it and not in the next batch.
+ * Takes exceptions itself. PYCALL. */
+void stream_end(StreamObject *s);
 int stream_schedule_lost(StreamObject *s, PyObject *exc);
 PyObject *stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 

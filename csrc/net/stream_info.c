@@ -48,17 +48,24 @@ learn_name(StreamObject *s, int (*ask)(int, struct sockaddr *, socklen_t *), sma
     return 0;
 }
 
+static int
+learn_sockname(StreamObject *s)
+{
+    return learn_name(s, getsockname, &s->names.sockname, &s->names.sockname_len, s->loop->st->n_sockname);
+}
+
 /* -1 with an exception. */
 int
 stream_learn_names(StreamObject *s)
 {
     core_state *st = s->loop->st;
-    if (learn_name(s, getsockname, &s->names.sockname, &s->names.sockname_len, st->n_sockname) < 0
+    const small_addr *known = s->names.later ? &s->names.peername : &s->names.sockname;
+    if ((!s->names.later && learn_sockname(s) < 0)
         || learn_name(s, getpeername, &s->names.peername, &s->names.peername_len, st->n_peername) < 0) {
         return -1;
     }
-    if (s->names.sockname_len > 0
-        && (s->names.sockname.sa.sa_family == AF_INET || s->names.sockname.sa.sa_family == AF_INET6)) {
+    int family = (s->names.later ? s->names.peername_len : s->names.sockname_len) > 0 ? known->sa.sa_family : AF_UNSPEC;
+    if (family == AF_INET || family == AF_INET6) {
         int one = 1; /* as asyncio; fails on what is not TCP, which is no harm */
         setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
@@ -128,6 +135,9 @@ extra_value(StreamObject *s, PyObject *key)
         Py_XDECREF(sock);
     }
     else if (PyUnicode_Compare(key, st->n_sockname) == 0) {
+        if (s->names.later && s->fd >= 0 && learn_sockname(s) < 0) {
+            return NULL;
+        }
         value = s->names.sockname_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->names.sockname.sa, s->names.sockname_len);
     }
     else if (PyUnicode_Compare(key, st->n_peername) == 0) {

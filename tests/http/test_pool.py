@@ -531,14 +531,57 @@ def test_close_waits_for_the_sockets(uloop: Loop) -> None:
             pool = make_pool()
             for key in "abc":
                 await fetch(pool, pool.route(key), server)
+            used = await connected(pool, pool.route("d"), server)
             fds = support.open_fds()
             closed = pool.close()
             assert pool.closed
+            assert pool.connections == [used]
             assert not closed.done()
             await closed
-            assert len(fds) - len(support.open_fds()) >= 3
+            assert len(fds) - len(support.open_fds()) >= 4
             assert pool.connections == []
             await pool.close()
+
+    uloop.run_until_complete(main())
+
+
+def test_close_ends_idle_connections_at_once(uloop: Loop) -> None:
+    async def main() -> None:
+        async with serving(answering) as server:
+            pool = make_pool()
+            for key in "abc":
+                await fetch(pool, pool.route(key), server)
+            fds = support.open_fds()
+            assert pool.close().done()
+            assert len(fds) - len(support.open_fds()) == 3
+            assert pool.connections == []
+
+    uloop.run_until_complete(main())
+
+
+def test_close_from_within_the_poll(uloop: Loop) -> None:
+    class Closer(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            closing.append(pool.close())
+            told.set()
+
+    closing: list[Any] = []
+    told = asyncio.Event()
+    pool: Any = None
+
+    async def main() -> None:
+        nonlocal pool
+        async with serving(answering) as server:
+            pool = make_pool()
+            await fetch(pool, pool.route("a"), server)
+            here, there = socket.socketpair()
+            with there:
+                transport, _ = await asyncio.get_running_loop().create_connection(Closer, sock=here)
+                there.send(b"x")
+                await told.wait()
+                await closing[0]
+                assert pool.connections == []
+                transport.close()
 
     uloop.run_until_complete(main())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import warnings
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from . import exceptions
 from .exceptions import (
     ClientConnectionError,
     ClientConnectionResetError,
+    ClientConnectorError,
     ClientOSError,
     ClientPayloadError,
     ClientResponseError,
@@ -28,7 +30,7 @@ from .exceptions import (
     ServerDisconnectedError,
     SocketTimeoutError,
 )
-from .reqrep import HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
+from .reqrep import ConnectionKey, HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
 
 _Error = TypeVar("_Error", bound=BaseException)
 
@@ -60,6 +62,14 @@ def write_error(error: OSError | None, url: object) -> ClientConnectionError:
     if isinstance(error, ConnectionError):
         return caused(ClientConnectionResetError(error.errno, text), error)
     return caused(ClientOSError(error.errno, text), error)
+
+
+def connect_failed(key: ConnectionKey, number: int, address: object) -> ClientConnectorError:
+    """connect() has failed with this errno: at once, or, for an address, later."""
+    text = os.strerror(number) if address is None else f"Connect call failed {address}"
+    error = OSError(number, text)
+    failed: ClientConnectorError = caused(ClientConnectorError(key, error), error)
+    return failed
 
 
 def connection_closed() -> ClientConnectionError:
@@ -99,6 +109,12 @@ def connect_timeout(url: object) -> ConnectionTimeoutError:
 
 
 pool_timeout = connect_timeout
+
+
+def open_timeout(key: ConnectionKey) -> ConnectionTimeoutError:
+    """The same, of the connection for a key."""
+    scheme = "https" if key.is_ssl else "http"
+    return connect_timeout(URL.build(scheme=scheme, host=key.host, port=key.port, path="/"))
 
 
 def read_timeout() -> SocketTimeoutError:

@@ -18,8 +18,6 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final
 
-from yarl import URL
-
 from .. import _core, connect
 from . import _support
 from .abc import AbstractResolver, ResolveResult
@@ -69,6 +67,7 @@ class BaseConnector:
     allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS
     _pool: _core.HTTPPool | None = None  # for __del__ after an __init__ that failed
     _source_traceback: traceback.StackSummary | None = None
+    _direct = False  # C may connect: see _known_address()
 
     def __init__(
         self,
@@ -186,9 +185,7 @@ class BaseConnector:
                 raise
             if limit.is_over() and limit.when == end_by:
                 raise _support.total_timeout() from exc
-            scheme = "https" if key.is_ssl else "http"
-            url = URL.build(scheme=scheme, host=key.host, port=key.port, path="/")
-            raise _support.connect_timeout(url) from exc
+            raise _support.open_timeout(key) from exc
         if self.closed:
             conn.close()
             raise _support.connector_closed()
@@ -268,6 +265,7 @@ class TCPConnector(BaseConnector):
         self._names = CachingResolver(
             self._loop, self._resolver, family, self._cached_hosts if use_dns_cache else None
         )
+        self._direct = family == socket.AF_UNSPEC and local_addr is None and socket_factory is None
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -335,6 +333,12 @@ class TCPConnector(BaseConnector):
         found = self._literal(host, port)
         return await self._names.resolve(host, port) if found is None else found
 
+    def _known_address(self, host: str, port: int) -> str | None:
+        """The only address of a name that was resolved a while ago; None where there are several,
+        or none is known. Called by C, which connects to it without _open(), if that and _connect()
+        and _resolve_host() are the ones above and `_direct` is true."""
+        return self._names.known_address(host, port)
+
     async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
         tls = self._tls(key, key.host)
         await self._reach(key, limit, lambda sock: self._make_transport(conn, sock, tls))
@@ -381,10 +385,8 @@ class TCPConnector(BaseConnector):
     ) -> list[ResolveResult]:
         """The addresses of a host. Raises ClientConnectorDNSError."""
         try:
-            found = self._literal(host, port)
-            if found is None:
-                with limit.of_lookup():
-                    found = await self._names.resolve(host, port)
+            with limit.of_lookup():
+                found = await self._resolve_host(host, port)
         except OSError as exc:
             if is_ours(exc):
                 raise
@@ -488,6 +490,10 @@ class TCPConnector(BaseConnector):
             if sock is not None:
                 sock.close()
             raise
+
+
+# What the class had when it was made: C looks whether it is still that.
+_stock_hooks = (TCPConnector._open, TCPConnector._connect, TCPConnector._resolve_host)
 
 
 # ---- Unix sockets -------------------------------------------------------------------------------

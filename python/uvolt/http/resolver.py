@@ -96,6 +96,14 @@ class DNSCache:
         self._entries.move_to_end(key)
         return addresses[first:] + addresses[:first]
 
+    def only(self, key: tuple[str, int]) -> str | None:
+        """The address of a host that has one; None if there are more, or get() knows none."""
+        entry = self._entries.get(key)
+        if entry is None or len(entry[0]) != 1 or entry[0][0]["port"] != key[1]:
+            return None
+        found = self.get(key)
+        return found[0]["host"] if found else None
+
     def remove(self, key: tuple[str, int]) -> None:
         """Forget a host."""
         self._entries.pop(key, None)
@@ -123,6 +131,10 @@ class CachingResolver:
         self._cache = cache
         self._lookups: dict[tuple[str, int], asyncio.Task[list[ResolveResult]]] = {}
         self._closed = False
+
+    def known_address(self, host: str, port: int) -> str | None:
+        """The address of a host that has only one, if it is in the cache."""
+        return None if self._closed or self._cache is None else self._cache.only((host, port))
 
     async def resolve(self, host: str, port: int) -> list[ResolveResult]:
         """The addresses of a host. Raises what the resolver raises: OSError."""
