@@ -107,7 +107,8 @@ same_name(const head_field *a, const char *name, size_t n)
     return 1;
 }
 
-/* As `result[key] = value`, or `result.add(key, value)` for a name this source has given before. */
+/* As `result[key] = value`, or `result.add(key, value)` for a name this source has given before; the session's (not own)
+ * are a multidict already. */
 static int
 table_put(head_table *t, const head_field *f)
 {
@@ -117,7 +118,7 @@ table_put(head_table *t, const head_field *f)
         if (!same_name(old, f->name, f->name_len)) {
             continue;
         }
-        again |= old->own == f->own && memcmp(old->name, f->name, f->name_len) == 0;
+        again |= old->own == f->own && (!f->own || memcmp(old->name, f->name, f->name_len) == 0);
         place = place < 0 ? i : place;
     }
     if (place < 0 || (again && (meaning_of(f->name, f->name_len) & SEEN_HOST) == 0)) {

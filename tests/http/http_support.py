@@ -110,6 +110,7 @@ class Peer(asyncio.Protocol):
     def __init__(self, server: RawServer) -> None:
         self.server = server
         self.buffer = bytearray()
+        self.received = bytearray()
         self.ended = False
         self.changed = asyncio.Event()
         self.writable = asyncio.Event()
@@ -126,6 +127,7 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
+        self.received += data
         self.server.received += data
         self.changed.set()
 

@@ -75,15 +75,16 @@ def serialize(line: str, headers: Mapping[str, str]) -> bytes:
     """The head. ValueError for what would be more than one line, TypeError for what is no text."""
     lines = [line]
     for name, value in headers.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"Cannot serialize non-str key {name!r} or value {value!r}")
-        if _not_token(name) or not name:
-            raise ValueError(f"Invalid character in header name {name!r}")
-        if _not_value(value):
+        for text in (name, value):
+            if not isinstance(text, str):
+                raise TypeError(f"Cannot serialize non-str key {text!r}")
+        if _not_value(name) or _not_value(value):
             raise ValueError(
                 "Forbidden control character detected in headers. "
                 "Potential header injection attack."
             )
+        if _not_token(name) or not name:
+            raise ValueError(f"Invalid character in header name {name!r}")
         lines.append(f"{name}: {value}")
     lines.append("\r\n")
     return "\r\n".join(lines).encode("utf-8")

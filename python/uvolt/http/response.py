@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import functools
 import re
 import warnings
 from collections.abc import Mapping
@@ -96,7 +97,7 @@ class ClientResponse(_core.ClientResponse):
         raw = self.headers.get("Content-Type")
         return None if raw is None else parse_content_type(raw)[1].get("charset")
 
-    @property
+    @functools.cached_property
     def content_disposition(self) -> ContentDisposition | None:
         """The Content-Disposition field in its parts, or None."""
         raw = self.headers.get("Content-Disposition")

@@ -72,7 +72,7 @@ class Upload:
         except Exception as exc:
             if writer.failed is exc:
                 return
-            where = response.connection
+            where = f"Connection<{getattr(response.connection, 'key', None)}>"
             error = ClientConnectionError(
                 f"Failed to send bytes into the underlying connection {where}: {exc!r}"
             )

@@ -1,0 +1,476 @@
+"""Where uvolt.http differs from aiohttp on purpose, and why: what the table's rows are compared by.
+
+A row that is not listed here must go alike in all that can be seen. One that is listed must
+differ, in the places that are listed and in no other. `python differences.py` (in this directory)
+writes the table of docs/coming-from-aiohttp.md; a test makes sure that this was done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+PAGE = Path(__file__).parents[3] / "docs" / "coming-from-aiohttp.md"
+BEGIN, END = "<!-- differences: begin -->\n", "<!-- differences: end -->\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """One line of the table in the documentation."""
+
+    what: str
+    aiohttp: str
+    uvolt: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """Rows that differ alike. paths: where in the observation (see observe.py); none: anywhere.
+    aiohttp, uvolt: how the call goes, as observe.outline() says it."""
+
+    reason: str
+    aiohttp: str
+    uvolt: str
+    paths: tuple[str, ...]
+    rows: tuple[str, ...]
+
+
+ERROR = ("error.str", "error.args", "error.message")
+READING = ("reading.str", "reading.args", "reading.cause")
+NOT_SENT = ("kept", "wire")
+
+REASONS = {
+    # ---- what is asked for
+    "not sent": Reason(
+        "a header, length or path that cannot be sent",
+        "connects, then raises",
+        "raises the same, connects to nobody",
+        "the head is made before a connection is asked for",
+    ),
+    "unclosed": Reason(
+        "ClientSession() that raises",
+        "warns of an unclosed session later",
+        "raises",
+        "there is no session to close",
+    ),
+    "empty method": Reason(
+        'method=""', "sent: the request line begins with a space", "ValueError", "it is no token"
+    ),
+    "coding": Reason(
+        "compress= other than gzip and deflate",
+        "deflate, labelled as asked",
+        "ValueError",
+        "the server could not decode it",
+    ),
+    "target": Reason(
+        "a space or line end in URL(..., encoded=True)",
+        "sent as it is",
+        "ValueError",
+        "it would be another request line (class 2 of docs/security.md)",
+    ),
+    "host": Reason(
+        "a host with a space",
+        "asked of the resolver",
+        "InvalidUrlClientError",
+        "no host has one (class 8)",
+    ),
+    "name": Reason(
+        "a header name that is no token",
+        "sent as it is",
+        "ValueError",
+        "RFC 9110, 5.1 (class 2)",
+    ),
+    "surrogate": Reason(
+        "a lone surrogate in a header's value",
+        "left out of what is sent",
+        "UnicodeEncodeError",
+        "nothing is dropped silently",
+    ),
+    "chunked=False": Reason(
+        "chunked=False",
+        "Content-Length and chunks",
+        "Content-Length",
+        "two framings at once are a smuggled request (class 3)",
+    ),
+    "connection: close": Reason(
+        "the header Connection: close",
+        "the connection is kept if the server does not close it",
+        "closed",
+        "RFC 9112, 9.6",
+    ),
+    "failed body": Reason(
+        "data= that raises while it is sent",
+        "what was written is still sent",
+        "the connection is reset",
+        "the server must not take a part for the whole",
+    ),
+    "bytes that are text": Reason(
+        "an async iterable of str as data=",
+        "TypeError of bytes.join()",
+        "TypeError that says what was wrong",
+        "the text",
+    ),
+    # ---- connections
+    "retry": Reason(
+        "a new connection that fails before the answer",
+        "GET and the like are sent once more",
+        "the exception",
+        "only a kept connection can have been closed by chance",
+    ),
+    "disconnected": Reason(
+        "str() of ServerDisconnectedError behind a part of a head",
+        "repr() of an internal object",
+        '"Server disconnected"',
+        "the text",
+    ),
+    "released": Reason(
+        "response.connection behind 100-continue",
+        "given back a moment later",
+        "None as soon as the answer is whole",
+        "the connection is back in the pool",
+    ),
+    "reset": Reason(
+        "a reset in a body",
+        "ClientPayloadError that says bytes are missing",
+        "ClientPayloadError caused by a ClientOSError",
+        "what happened is said",
+    ),
+    "switching": Reason(
+        "a 101 that was not asked for",
+        "the connection is left to the caller",
+        "an answer without a body; the connection is closed",
+        "nobody upgraded (class 13)",
+    ),
+    # ---- heads and framings
+    "status 000": Reason("status 000", "taken", "ClientResponseError", "RFC 9110, 15"),
+    "fold": Reason(
+        "a folded field",
+        "the space or tab of the second line is kept",
+        "one space",
+        "RFC 9112, 5.2",
+    ),
+    "names": Reason(
+        "the case of well-known fields (ETag)",
+        "as aiohttp writes it (Etag)",
+        "as the server wrote it",
+        "raw_headers has it so in both",
+    ),
+    "text": Reason(
+        "the text of some errors of the parser",
+        "shows the value or internals",
+        "shows the field",
+        "the text",
+    ),
+    "behind": Reason(
+        "bytes behind the answer",
+        "ClientResponseError instead of the answer",
+        "the answer; the connection is closed",
+        "the answer is whole (class 4)",
+    ),
+    "empty coding": Reason(
+        "an empty Transfer-Encoding", "read to the end", "ClientResponseError", "RFC 9112, 6.1"
+    ),
+    "chunk": Reason(
+        "bad chunks",
+        "ClientResponseError of get() or ClientPayloadError of read(), as the bytes fall",
+        "ClientPayloadError of read()",
+        "the head was good",
+    ),
+    # ---- bodies
+    "cut coding": Reason(
+        "a coded body that is cut, or no code",
+        "the part that there is, or ClientResponseError of get()",
+        "ClientPayloadError",
+        "a part is no body",
+    ),
+    "undecodable": Reason(
+        "a body that cannot be decoded",
+        "the connection is closed",
+        "the connection is kept",
+        "its framing is right; it is decoded only when it is read (class 6)",
+    ),
+    "layers": Reason(
+        "x-gzip, several layers of Content-Encoding",
+        "given as they are",
+        "decoded, up to five layers",
+        "RFC 9110, 8.4",
+    ),
+    "let go": Reason(
+        "response.content behind release() and close()",
+        "keeps what had come",
+        "empty",
+        "the memory is let go",
+    ),
+    "empty body": Reason(
+        "reading a body of no bytes behind release(); readuntil(b'')",
+        "ClientConnectionError; ValueError",
+        "b''",
+        "there is nothing that could be missing",
+    ),
+}
+
+
+def _each(form: str, *values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(form.format(*found) for found in itertools.product(*values))
+
+
+LISTED = [
+    Listed("unclosed", "ValueError", "ValueError", ("contexts",), ("session headers: no pairs",)),
+    Listed("empty method", "200", "ValueError", (), ("method ''",)),
+    Listed("coding", "200", "ValueError", (), ("data: bytes, unknown coding",)),
+    Listed(
+        "target",
+        "200",
+        "ValueError",
+        (),
+        ("URL: URL, encoded with a space", "URL: URL, encoded with a line end"),
+    ),
+    Listed(
+        "name",
+        "200",
+        "ValueError",
+        (),
+        _each(
+            "headers: {}", ("space in the name", "colon in the name", "utf-8 name", "empty name")
+        ),
+    ),
+    Listed(
+        "bytes that are text",
+        "ClientConnectionError",
+        "ClientConnectionError",
+        ("error.args", "error.str", *NOT_SENT),
+        ("data: generator of text",),
+    ),
+    Listed(
+        "failed body",
+        "ClientConnectionError",
+        "ClientConnectionError",
+        NOT_SENT,
+        ("data: generator that fails",),
+    ),
+    Listed("chunked=False", "200", "200", ("kept", "wire"), ("data: chunked=False",)),
+    Listed(
+        "not sent",
+        "ValueError",
+        "ValueError",
+        NOT_SENT,
+        (
+            "data: Content-Length no number",
+            *_each("headers: {}", ("CR", "LF", "CRLF", "NUL", "DEL", "0x01")),
+            *_each("headers: {} in the name", ("CR", "LF")),
+            *_each("session headers: {}", ("CRLF", "NUL")),
+        ),
+    ),
+    Listed(
+        "not sent",
+        "TypeError",
+        "TypeError",
+        NOT_SENT,
+        (*_each("headers: {}", ("int", "None", "bytes")), "session headers: int"),
+    ),
+    Listed("released", "200", "200", ("response.connection",), ("data: expect100, no body",)),
+    Listed("released", "417", "417", ("response.connection",), ("expect100 refused",)),
+    Listed(
+        "host",
+        "ClientConnectorDNSError",
+        "InvalidUrlClientError",
+        (),
+        ("URL: space in the host",),
+    ),
+    Listed("surrogate", "200", "UnicodeEncodeError", (), ("headers: surrogate",)),
+    Listed(
+        "connection: close",
+        "200",
+        "200",
+        ("kept",),
+        _each("headers: Connection: {}", ("close", "other")),
+    ),
+    # ---- responses
+    Listed(
+        "let go",
+        "200",
+        "200",
+        ("response read.at_eof",),
+        _each("{}, {}", ("length", "chunked"), ("release", "close", "wait_for_close")),
+    ),
+    Listed(
+        "let go",
+        "200, ClientConnectionError",
+        "200, ClientConnectionError",
+        ("response read.at_eof",),
+        _each("{}, {}, then read", ("length", "chunked"), ("release", "close")),
+    ),
+    Listed("empty body", "200, ValueError", "200", (), ("empty, readuntil nothing",)),
+    Listed(
+        "empty body",
+        "200, ClientConnectionError",
+        "200",
+        (),
+        _each("empty, {}, then read", ("release", "close")),
+    ),
+    Listed("status 000", "0", "ClientResponseError", (), ("head: status 000",)),
+    Listed(
+        "fold",
+        "200",
+        "200",
+        _each("{}.{}", ("response", "response read"), ("headers", "raw_headers", "repr")),
+        ("head: folded by tab",),
+    ),
+    Listed(
+        "names",
+        "200",
+        "200",
+        _each("{}.{}", ("response", "response read"), ("headers", "repr")),
+        ("head: two Servers",),
+    ),
+    Listed(
+        "text",
+        "ClientResponseError",
+        "ClientResponseError",
+        ("error.message", "error.str"),
+        ("head: a name of 9000", "head: a reason of 9000", "Content-Length ''"),
+    ),
+    Listed("behind", "ClientResponseError", "200", (), ("Content-Length '4'", "bytes behind it")),
+    Listed("empty coding", "200", "ClientResponseError", (), ("Transfer-Encoding ''",)),
+    Listed(
+        "chunk",
+        "ClientResponseError",
+        "200, ClientPayloadError",
+        (),
+        _each(
+            "chunks, {}",
+            (
+                *("size 0x5", "size +5", "size -5", "empty size", "size of 17 digits", "no number"),
+                *("newline in an extension", "bytes behind a chunk", "bare LF", "bad trailer"),
+                "no line end behind a chunk",
+            ),
+        ),
+    ),
+    Listed(
+        "cut coding",
+        "ClientResponseError",
+        "200, ClientPayloadError",
+        (),
+        _each("coding: deflate, cut, {}", ("length", "chunked")),
+    ),
+    Listed(
+        "cut coding",
+        "200",
+        "200, ClientPayloadError",
+        (),
+        _each(
+            "coding: {}, {}",
+            ("gzip, cut", "gzip, one byte", "br, cut", "br that is text"),
+            ("length", "chunked"),
+        ),
+    ),
+    Listed(
+        "undecodable",
+        "200, ClientPayloadError",
+        "200, ClientPayloadError",
+        (
+            *("kept", "response read.at_eof"),
+            *_each("response.{}", ("at_eof", "closed", "connection")),
+        ),
+        _each(
+            "coding: {}, {}",
+            (
+                *("bytes behind it", "gzip, bad checksum", "gzip that is text"),
+                *("deflate that is text", "zstd that is text"),
+            ),
+            ("length", "chunked"),
+        ),
+    ),
+    Listed(
+        "layers",
+        "200",
+        "200",
+        ("body",),
+        _each("coding: {}, {}", ("x-gzip", "gzip, gzip", "identity, gzip"), ("length", "chunked")),
+    ),
+    Listed(
+        "switching",
+        "101",
+        "101",
+        _each("{}.{}", ("response", "response read"), ("closed", "connection")),
+        ("101 unasked",),
+    ),
+    Listed(
+        "retry",
+        "ServerDisconnectedError",
+        "ServerDisconnectedError",
+        NOT_SENT,
+        ("100, then it closes", "GET, closed at once"),
+    ),
+    Listed(
+        "retry",
+        "ClientOSError",
+        "ClientOSError",
+        NOT_SENT,
+        (
+            "closed before the request",
+            *_each(
+                "GET, reset {}",
+                (
+                    *("at once", "in the version", "in the status", "behind the status line"),
+                    *("in a field", "before the empty line"),
+                ),
+            ),
+        ),
+    ),
+    *(
+        Listed(
+            "disconnected",
+            "ServerDisconnectedError",
+            "ServerDisconnectedError",
+            paths,
+            _each(
+                f"{method}, closed {{}}",
+                (
+                    *("in the version", "in the status", "behind the status line"),
+                    *("in a field", "before the empty line"),
+                ),
+            ),
+        )
+        for method, paths in (("GET", (*ERROR, *NOT_SENT)), ("POST", ERROR))
+    ),
+    Listed(
+        "reset",
+        "200, ClientPayloadError",
+        "200, ClientPayloadError",
+        READING,
+        _each("{}, reset {} the body", ("GET", "POST"), ("before", "in")),
+    ),
+]
+
+
+def by_row() -> dict[str, Listed]:
+    """What is listed of each row that is."""
+    found: dict[str, Listed] = {}
+    for listed in LISTED:
+        for name in listed.rows:
+            assert name not in found, f"{name} is listed twice"
+            found[name] = listed
+    return found
+
+
+def markdown() -> str:
+    """The table of the documentation."""
+    lines = ["| | aiohttp 3.14 | uvolt.http | why |", "|---|---|---|---|"]
+    lines += [f"| {r.what} | {r.aiohttp} | {r.uvolt} | {r.why} |" for r in REASONS.values()]
+    return "\n".join(lines) + "\n"
+
+
+def page_with(table: str) -> str:
+    """The page with this table in its place."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}{table}{END}{after}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page_with(markdown()), encoding="utf-8")
