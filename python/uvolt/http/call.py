@@ -78,7 +78,8 @@ class Call:
             await self.close()
             self.method = "GET"
             self.data = None
-            self.headers.popall("Content-Length", None)
+            for name in ("Content-Length", "Transfer-Encoding"):
+                self.headers.popall(name, None)
         else:
             response.release()
             if self.upload is not None:

@@ -41,6 +41,12 @@ class Listed:
 ERROR = ("error.str", "error.args", "error.message")
 READING = ("reading.str", "reading.args", "reading.cause")
 NOT_SENT = ("kept", "wire")
+ERROR_CLASS = ("error.type", "error.bases", "error.str", "error.args")
+WAYS = (
+    "to the same origin",
+    "to the same, absolute",
+    *(f"to another host{w}" for w in ("", " and back")),
+)
 
 REASONS = {
     # ---- what is asked for
@@ -72,10 +78,10 @@ REASONS = {
         "it would be another request line (class 2 of docs/security.md)",
     ),
     "host": Reason(
-        "a host with a space",
+        "a host with a space, or a number (0x7f000001)",
         "asked of the resolver",
         "InvalidUrlClientError",
-        "no host has one (class 8)",
+        "no host is called so (class 8)",
     ),
     "name": Reason(
         "a header name that is no token",
@@ -113,6 +119,54 @@ REASONS = {
         "TypeError that says what was wrong",
         "the text",
     ),
+    "session auth": Reason(
+        "the session's auth= behind a redirect to another origin",
+        "sent to that, too",
+        "not sent any more",
+        "credentials are for who they were given for (class 1)",
+    ),
+    "chunked header": Reason(
+        "Transfer-Encoding: chunked as a header of an async iterable",
+        "ValueError",
+        "sent in chunks",
+        "it says what is done",
+    ),
+    "deprecated": Reason(
+        "auth=, ssl_shutdown_timeout=",
+        "DeprecationWarning: gone in aiohttp 4",
+        "auth= does not warn, ssl_shutdown_timeout= once",
+        "uvolt.http keeps auth=",
+    ),
+    "version": Reason(
+        "version= that is none or 2.0",
+        "ValueError of the first request; 2.0 is sent",
+        "ValueError of ClientSession()",
+        "it cannot become right",
+    ),
+    "assertions": Reason(
+        "//x with base_url; an address of IPv4 and a connector of family AF_INET6",
+        "AssertionError",
+        "ValueError; ClientConnectorDNSError",
+        "assertions are for mistakes of one's own",
+    ),
+    "timeout type": Reason(
+        'timeout="5"', "TypeError of a comparison", "AttributeError", "neither is meant"
+    ),
+    "cause": Reason(
+        "__cause__ of a TimeoutError",
+        "the CancelledError that it was made of",
+        "None",
+        "nothing is cancelled for it",
+    ),
+    "own history": Reason(
+        "a redirect without Location, in its own history", "yes", "no", "it has not been followed"
+    ),
+    "history": Reason(
+        "history of the ClientResponseError behind redirects",
+        "empty",
+        "the responses on the way",
+        "it is known by then",
+    ),
     # ---- connections
     "retry": Reason(
         "a new connection that fails before the answer",
@@ -127,7 +181,7 @@ REASONS = {
         "the text",
     ),
     "released": Reason(
-        "response.connection behind 100-continue",
+        "response.connection behind 100-continue or of a body that has come",
         "given back a moment later",
         "None as soon as the answer is whole",
         "the connection is back in the pool",
@@ -159,8 +213,8 @@ REASONS = {
         "raw_headers has it so in both",
     ),
     "text": Reason(
-        "the text of some errors of the parser",
-        "shows the value or internals",
+        "the text of some errors",
+        "shows a value or what is internal",
         "shows the field",
         "the text",
     ),
@@ -226,7 +280,10 @@ LISTED = [
         "200",
         "ValueError",
         (),
-        ("URL: URL, encoded with a space", "URL: URL, encoded with a line end"),
+        (
+            *_each("URL: URL, encoded with a {}", ("space", "line end")),
+            "Location '/a b', not requoted",
+        ),
     ),
     Listed(
         "name",
@@ -271,7 +328,23 @@ LISTED = [
         NOT_SENT,
         (*_each("headers: {}", ("int", "None", "bytes")), "session headers: int"),
     ),
-    Listed("released", "200", "200", ("response.connection",), ("data: expect100, no body",)),
+    Listed(
+        "released",
+        "200",
+        "200",
+        ("response.connection",),
+        (
+            "data: expect100, no body",
+            *_each("redirect {}, POST expect100", ("301", "302", "303")),
+        ),
+    ),
+    Listed(
+        "released",
+        "200",
+        "200",
+        ("response.closed", "response.connection"),
+        _each("read_bufsize={}, {}", ("1", "100"), ("request", "session")),
+    ),
     Listed("released", "417", "417", ("response.connection",), ("expect100 refused",)),
     Listed(
         "host",
@@ -279,6 +352,20 @@ LISTED = [
         "InvalidUrlClientError",
         (),
         ("URL: space in the host",),
+    ),
+    Listed(
+        "host",
+        "ClientConnectorDNSError",
+        "InvalidUrlRedirectClientError",
+        (),
+        _each("Location 'http://a b/'{}", ("", ", not requoted")),
+    ),
+    Listed(
+        "host",
+        "ClientConnectorError",
+        "InvalidUrlClientError",
+        (),
+        _each("Location 'http://0x7f000001/'{}", ("", ", not requoted")),
     ),
     Listed("surrogate", "200", "UnicodeEncodeError", (), ("headers: surrogate",)),
     Listed(
@@ -288,13 +375,126 @@ LISTED = [
         ("kept",),
         _each("headers: Connection: {}", ("close", "other")),
     ),
+    Listed(
+        "session auth",
+        "200",
+        "200",
+        ("response.request_info", "response read.request_info", "warnings", "wire"),
+        _each("of the session, auth= to another host{}", ("", " and back")),
+    ),
+    Listed(
+        "chunked header",
+        "ValueError",
+        "200",
+        (),
+        _each("redirect {}, POST Transfer-Encoding", ("301", "302", "303")),
+    ),
+    Listed(
+        "chunked header",
+        "ValueError",
+        "ClientPayloadError",
+        (),
+        _each("redirect {}, POST Transfer-Encoding", ("307", "308")),
+    ),
+    Listed(
+        "deprecated",
+        "200",
+        "200",
+        ("warnings",),
+        (
+            *_each("auth= {}", WAYS),
+            *_each("of the session, auth= {}", ("to the same origin", "to the same, absolute")),
+            *("user of the Location instead of auth=", "base_url and auth"),
+            *("base_url and auth, elsewhere", "auth of the session", "auth of both"),
+            *("auth of the session and a user in the URL", "ssl_shutdown_timeout"),
+            *("TCPConnector, ssl_shutdown_timeout", "auth ('u',)", "auth ('u', 'p')"),
+            *("auth ('', '')", "auth ('ü', 'ß')", "auth ('u', 'p:q')"),
+            "auth ('ü€', 'p', 'utf-8')",
+        ),
+    ),
+    Listed("deprecated", "TypeError", "TypeError", ("warnings",), ("auth, a tuple", "auth, text")),
+    Listed(
+        "deprecated",
+        "ValueError",
+        "ValueError",
+        ("warnings",),
+        (
+            *("auth and Authorization", "auth and a user in the URL"),
+            "auth of the session and Authorization",
+        ),
+    ),
+    Listed("version", "ValueError", "ValueError", ("jar", "kept"), ("version of text",)),
+    Listed("version", "200", "ValueError", (), ("version 2.0",)),
+    Listed(
+        "assertions",
+        "AssertionError",
+        "ValueError",
+        ERROR_CLASS,
+        _each(
+            "base_url {}, '//x'",
+            ("''", "'/'", "'/api/'", "'/a b/'", "'/api/?q=1'", "'/api/#f'", "'/ü/'"),
+        ),
+    ),
+    Listed(
+        "assertions",
+        "AssertionError",
+        "ClientConnectorDNSError",
+        (),
+        ("TCPConnector, family IPv6",),
+    ),
+    Listed("timeout type", "TypeError", "AttributeError", ERROR_CLASS, ("timeout=text, request",)),
+    Listed(
+        "cause",
+        "TimeoutError",
+        "TimeoutError",
+        ("error.cause",),
+        _each("timeout {}, {} the head", ("total", "a number", "of the session"), ("before", "in")),
+    ),
+    Listed(
+        "cause",
+        "200, TimeoutError",
+        "200, TimeoutError",
+        ("reading.cause",),
+        _each("timeout {}, in the body", ("total", "a number", "of the session")),
+    ),
+    Listed(
+        "own history",
+        "302",
+        "302",
+        ("response.history", "response read.history"),
+        ("no Location", "Location ''", "Location '', not requoted"),
+    ),
+    Listed(
+        "history",
+        "ClientResponseError",
+        "ClientResponseError",
+        ("error.args", "error.history"),
+        ("a 404 at the end, raise_for_status",),
+    ),
+    Listed(
+        "text",
+        "TypeError",
+        "TypeError",
+        ("error.args", "error.str"),
+        ("session: no URL",),
+    ),
+    Listed(
+        "text",
+        "ClientConnectorError",
+        "ClientConnectorError",
+        ("error.args", "error.os_error", "error.str", "error.strerror"),
+        ("TCPConnector, local_addr that is not there",),
+    ),
     # ---- responses
     Listed(
         "let go",
         "200",
         "200",
         ("response read.at_eof",),
-        _each("{}, {}", ("length", "chunked"), ("release", "close", "wait_for_close")),
+        (
+            *_each("{}, {}", ("length", "chunked"), ("release", "close", "wait_for_close")),
+            *_each("a call behind a {} one", ("released", "closed")),
+        ),
     ),
     Listed(
         "let go",
@@ -331,7 +531,10 @@ LISTED = [
         "ClientResponseError",
         "ClientResponseError",
         ("error.message", "error.str"),
-        ("head: a name of 9000", "head: a reason of 9000", "Content-Length ''"),
+        (
+            *("head: a name of 9000", "head: a reason of 9000", "Content-Length ''"),
+            *_each("max_line_size={}, {}", ("100", "299"), ("request", "session")),
+        ),
     ),
     Listed("behind", "ClientResponseError", "200", (), ("Content-Length '4'", "bytes behind it")),
     Listed("empty coding", "200", "ClientResponseError", (), ("Transfer-Encoding ''",)),
@@ -384,6 +587,7 @@ LISTED = [
             ("length", "chunked"),
         ),
     ),
+    Listed("undecodable", "200", "200", NOT_SENT, ("a gzip body on the way",)),
     Listed(
         "layers",
         "200",

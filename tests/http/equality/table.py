@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import importlib
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import observe
@@ -44,6 +44,12 @@ class Side:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             return self.http.BasicAuth(*words)
+
+
+async def aiter_of(*pieces: bytes) -> AsyncIterator[bytes]:
+    """A body that can be read once."""
+    for piece in pieces:
+        yield piece
 
 
 Options = Mapping[str, Any]
