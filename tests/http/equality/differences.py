@@ -89,6 +89,12 @@ REASONS = {
         "ValueError",
         "RFC 9110, 5.1 (class 2)",
     ),
+    "text file": Reason(
+        "a text file that is not in UTF-8 as data=",
+        "sent as UTF-8, cut at the length of the file",
+        "sent as UTF-8, in chunks",
+        "the length is known when it is encoded",
+    ),
     "surrogate": Reason(
         "a lone surrogate in a header's value",
         "left out of what is sent",
@@ -366,6 +372,13 @@ LISTED = [
         "InvalidUrlClientError",
         (),
         _each("Location 'http://0x7f000001/'{}", ("", ", not requoted")),
+    ),
+    Listed(
+        "text file",
+        "200",
+        "200",
+        ("response.request_info", "response read.request_info", "wire"),
+        ("data: text file in latin-1",),
     ),
     Listed("surrogate", "200", "UnicodeEncodeError", (), ("headers: surrogate",)),
     Listed(
