@@ -23,6 +23,14 @@ def client(request: pytest.FixtureRequest) -> http_support.Client:
     return http_support.Client(request.param)
 
 
+@pytest.fixture
+def ours() -> http_support.Client:
+    """For what aiohttp does not do, or means to do otherwise."""
+    if "uvolt" not in support.LOOPS:
+        pytest.skip("uvolt is not to be tested")
+    return http_support.Client("uvolt")
+
+
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> servers.Certificates:
     return servers.Certificates.make(tmp_path_factory.mktemp("certificates"))

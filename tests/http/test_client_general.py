@@ -164,21 +164,6 @@ def test_netrc(client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     client.run(main)
 
 
-@pytest.mark.parametrize("auth", [None, ("a", "b")])
-def test_a_proxy_of_the_environment_is_not_passed_by(ours, monkeypatch: pytest.MonkeyPatch, auth):
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-
-    async def main():
-        async with raw(answers(response())) as server, ours.session(trust_env=True) as http:
-            with pytest.raises(NotImplementedError, match="proxies"):
-                await http.get(server.url, auth=auth and ours.basic_auth(*auth))
-            assert not server.asked
-
-    ours.run(main)
-
-
 def test_a_jar_of_ones_own(client):
     async def main():
         class Jar(client.http.CookieJar):
@@ -252,8 +237,6 @@ def test_what_is_not_there_yet_says_so(ours):
         with pytest.raises(NotImplementedError, match="trace_configs"):
             ours.session(trace_configs=[object()])
         async with ours.session() as http:
-            with pytest.raises(NotImplementedError, match="proxy="):
-                await http.get("http://127.0.0.1/", proxy="http://127.0.0.1:3128")
             with pytest.raises(NotImplementedError, match="files in forms"):
                 await http.post("http://127.0.0.1/", data={"a": io.BytesIO(b"a")})
 

@@ -21,6 +21,7 @@ from .exceptions import (
     TooManyRedirects,
 )
 from .helpers import BasicAuth
+from .proxy import Proxy
 from .reqrep import Fingerprint
 from .response import ClientResponse
 from .timeouts import ClientTimeout
@@ -51,6 +52,8 @@ class Call:
     auth: BasicAuth | None = None
     ssl: SSLArgument = True
     server_hostname: str | None = None
+    proxy: Proxy | None = None
+    asks_environment: bool = False  # for a proxy, at every hop
     skip_auto_headers: frozenset[str] = frozenset()
     compress: str | bool | None = None
     chunked: bool | None = None

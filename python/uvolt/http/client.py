@@ -36,6 +36,7 @@ from .cookiejar import CookieJar, DummyCookieJar, RequestCookies
 from .exceptions import (
     ClientConnectorError,
     ClientError,
+    ClientHttpProxyError,
     ClientOSError,
     InvalidUrlClientError,
     InvalidUrlRedirectClientError,
@@ -44,6 +45,7 @@ from .exceptions import (
 )
 from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
 from .payload import JsonBytesPayload, JsonPayload
+from .proxy import choose_proxy
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion11, merge_ssl_params
 from .request import AUTO_HEADERS, IDEMPOTENT, ClientRequest, merge_headers, parse_version
 from .response import ClientResponse
@@ -72,10 +74,12 @@ class ClientSession(_core.ClientSession):
     json_serialize_bytes: of json=. read_bufsize: bytes of a body that are read ahead.
     max_line_size, max_field_size (bytes), max_headers: of a response's head.
     fallback_charset_resolver: of text() where the response does not say. requote_redirect_url:
-    whether the URLs of redirects are requoted. trust_env: credentials of ~/.netrc.
+    whether the URLs of redirects are requoted. proxy (http, https, socks5 or socks5h; "": none) and
+    proxy_auth: of requests that name none. trust_env: proxies of the environment, credentials of
+    ~/.netrc.
 
     Raises RuntimeError outside a uvolt loop, ValueError for a base_url that does not end in "/".
-    Proxies, middlewares and traces are not supported yet: NotImplementedError.
+    Middlewares and traces are not supported yet: NotImplementedError.
     """
 
     _connector: BaseConnector | None
@@ -87,6 +91,8 @@ class ClientSession(_core.ClientSession):
     _raise_for_status: RaiseForStatus
     _source_traceback: traceback.StackSummary | None = None
     _instead: Any = None  # does all requests, if there is one (uvolt.swap)
+    _default_proxy: StrOrURL | None = None
+    _default_proxy_auth: BasicAuth | None = None
 
     def __init__(
         self,
@@ -127,8 +133,6 @@ class ClientSession(_core.ClientSession):
         self._connector = None  # for __del__, whatever fails
         self._cookies_kept: Any = None
         not_yet(
-            proxy=proxy,
-            proxy_auth=proxy_auth,
             request_class=request_class,
             trace_configs=trace_configs,
             middlewares=middlewares,
@@ -168,6 +172,8 @@ class ClientSession(_core.ClientSession):
         self._raise_for_status = raise_for_status
         self._auto_decompress = auto_decompress
         self._trust_env = trust_env
+        self._default_proxy = proxy
+        self._default_proxy_auth = proxy_auth
         self._requote_redirect_url = requote_redirect_url
         self._read_bufsize = read_bufsize
         self._max_line_size = max_line_size
@@ -180,6 +186,7 @@ class ClientSession(_core.ClientSession):
         self._trace_configs = list(trace_configs or ())
         self._plain = (
             not trust_env
+            and proxy is None
             and auth is None
             and json_serialize_bytes is None
             and not self._skip_auto_headers
@@ -246,9 +253,6 @@ class ClientSession(_core.ClientSession):
         if self.closed:
             raise _support.session_closed()
         not_yet(
-            proxy=proxy,
-            proxy_auth=proxy_auth,
-            proxy_headers=proxy_headers,
             middlewares=middlewares,
             upload_tracker=upload_tracker,
             read_until_eof=not read_until_eof,
@@ -276,6 +280,13 @@ class ClientSession(_core.ClientSession):
             auth=auth,
             ssl=merge_ssl_params(ssl, verify_ssl, ssl_context, fingerprint),
             server_hostname=server_hostname,
+            proxy=choose_proxy(
+                self._default_proxy if proxy is None else proxy,
+                self._default_proxy_auth if proxy_auth is None else proxy_auth,
+                proxy_headers,
+                self._default_headers,
+            ),
+            asks_environment=self._trust_env and proxy is None and self._default_proxy is None,
             skip_auto_headers=self._skip_auto_headers.union(skip_auto_headers or ()),
             compress=compress,
             chunked=chunked,
@@ -345,6 +356,9 @@ class ClientSession(_core.ClientSession):
             expect100=call.expect100,
             loop=self._loop,
             response_class=self._response_class,
+            proxy=None if call.proxy is None else call.proxy.url,
+            proxy_auth=None if call.proxy is None else call.proxy.auth,
+            proxy_headers=None if call.proxy is None else call.proxy.headers,
             session=self,
             ssl=call.ssl,
             server_hostname=call.server_hostname,
@@ -366,6 +380,9 @@ class ClientSession(_core.ClientSession):
             if request._body is None or request._body.consumed:
                 raise
             response = await self._exchange_once(call, request, connector._pool, False)
+        except ClientHttpProxyError as exc:  # a tunnel knows the origin only
+            exc.request_info = exc.request_info._replace(url=request.url)
+            raise
         except OSError as exc:
             is_timeout = isinstance(exc, asyncio.TimeoutError) and exc.errno is None
             if isinstance(exc, ClientError) or is_timeout:
@@ -399,7 +416,8 @@ class ClientSession(_core.ClientSession):
         return response
 
     async def _set_credentials(self, call: Call) -> None:
-        """Those of the call, of its URL, of the session, of ~/.netrc: the first that there are."""
+        """Those of the call, of its URL, of the session, of ~/.netrc: the first that there are. And
+        the environment's proxy for the URL, if that is wanted."""
         call.url, from_url = strip_auth_from_url(call.url)
         if not is_host(call.url.raw_host):
             kind = InvalidUrlRedirectClientError if call.history else InvalidUrlClientError
@@ -415,9 +433,14 @@ class ClientSession(_core.ClientSession):
         if self._trust_env:
             from .env import environment_for
 
-            found = await environment_for(self._loop, call.url)
-            if call.auth is None and not call.left_origin:
-                call.auth = found
+            wants_auth = call.auth is None and not call.left_origin
+            found = await environment_for(
+                self._loop, call.url, auth=wants_auth, proxy=call.asks_environment
+            )
+            if wants_auth:
+                call.auth = found.auth
+            if call.asks_environment:
+                call.proxy = found.proxy
         if call.auth is not None and "Authorization" in call.headers:
             raise ValueError(
                 "Cannot combine AUTHORIZATION header with AUTH argument or credentials "

@@ -26,10 +26,12 @@ from .dial import (
     AddrInfoType,
     Limit,
     SocketFactoryType,
+    SSLArgument,
     address_infos,
     default_context,
     hand_over,
     is_ours,
+    make_tls,
     one_error,
     translated,
 )
@@ -42,13 +44,12 @@ from .exceptions import (
     UnixClientConnectorError,
 )
 from .helpers import _Sentinel, ends_in_number, is_canonical_ipv4, sentinel
-from .reqrep import ConnectionKey, Fingerprint, merge_ssl_params
+from .reqrep import ConnectionKey, merge_ssl_params
 from .resolver import CachingResolver, DefaultResolver, DNSCache
 from .timeouts import ClientTimeout
 
 __all__ = ("AddrInfoType", "BaseConnector", "SocketFactoryType", "TCPConnector", "UnixConnector")
 
-SSLArgument = bool | Fingerprint | ssl_module.SSLContext
 Finish = Callable[[socket.socket], Awaitable[None]]
 
 HTTP_SCHEMAS: Final = frozenset({"", "http", "https"})
@@ -179,7 +180,10 @@ class BaseConnector:
         key: ConnectionKey = route.key
         limit = Limit(self._loop, timeout.sock_connect, connect_by, end_by)
         try:
-            await self._connect(conn, key, limit)
+            if key.proxy is None:
+                await self._connect(conn, key, limit)
+            else:
+                await self._connect_by_proxy(conn, key, limit)
         except asyncio.TimeoutError as exc:
             if isinstance(exc, ClientConnectionError):
                 raise
@@ -193,6 +197,9 @@ class BaseConnector:
     async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
         raise NotImplementedError
 
+    async def _connect_by_proxy(self, conn: _core.HTTPConnection, key: Any, limit: Limit) -> None:
+        raise ValueError(f"{type(self).__name__} does not connect by a proxy")
+
 
 # ---- TCP ----------------------------------------------------------------------------------------
 
@@ -201,7 +208,8 @@ class TCPConnector(BaseConnector):
     """Connections by TCP, and TLS on them.
 
     ssl: the default for requests that name none: True (verified), False (not), an SSLContext or a
-    Fingerprint; verify_ssl, ssl_context and fingerprint are its old names.
+    Fingerprint; verify_ssl, ssl_context and fingerprint are its old names. proxy_ssl: the same for
+    TLS with a proxy itself (uvolt's own); None: as with the origin, but for its fingerprint.
     use_dns_cache, ttl_dns_cache (seconds; None: for ever), dns_cache_max_size (hosts): answers of
     the resolver are kept. resolver: None is the system's, ThreadedResolver.
     family, local_addr (host, port): of the sockets; socket_factory makes them.
@@ -211,6 +219,7 @@ class TCPConnector(BaseConnector):
     """
 
     allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS | {"tcp"}
+    _proxy_ssl: SSLArgument | None = None
 
     def __init__(
         self,
@@ -222,7 +231,7 @@ class TCPConnector(BaseConnector):
         dns_cache_max_size: int = 1000,
         family: socket.AddressFamily = socket.AF_UNSPEC,
         ssl_context: ssl_module.SSLContext | None = None,
-        ssl: bool | Fingerprint | ssl_module.SSLContext = True,
+        ssl: SSLArgument = True,
         local_addr: tuple[str, int] | None = None,
         resolver: AbstractResolver | None = None,
         keepalive_timeout: float | None | _Sentinel = sentinel,
@@ -236,6 +245,7 @@ class TCPConnector(BaseConnector):
         interleave: int | None = None,
         socket_factory: SocketFactoryType | None = None,
         ssl_shutdown_timeout: float | None | _Sentinel = sentinel,
+        proxy_ssl: SSLArgument | None = None,
     ) -> None:
         super().__init__(
             keepalive_timeout=keepalive_timeout,
@@ -253,6 +263,8 @@ class TCPConnector(BaseConnector):
                 stacklevel=2,
             )
         self._ssl = merge_ssl_params(ssl, verify_ssl, ssl_context, fingerprint)
+        if proxy_ssl is not None:
+            self._proxy_ssl = merge_ssl_params(proxy_ssl)
         self._use_dns_cache = use_dns_cache
         self._family = family
         self._local_addr = local_addr
@@ -293,23 +305,11 @@ class TCPConnector(BaseConnector):
         if self._resolver_owner:
             await self._resolver.close()
 
-    def _context(self, choice: SSLArgument) -> ssl_module.SSLContext:
-        """The context of a request's `ssl`: its own, else the connector's, else the process's."""
-        for chosen in (choice, self._ssl):
-            if isinstance(chosen, ssl_module.SSLContext):
-                return chosen
-            if chosen is not True:  # not verified, or by its fingerprint
-                return default_context(False)
-        return default_context(True)
-
-    def _tls(self, key: ConnectionKey, host: str) -> TLS | None:
-        """How TLS is spoken on a connection; None: not at all."""
+    def _tls(self, key: ConnectionKey) -> TLS | None:
+        """How TLS is spoken with the origin; None: not at all."""
         if not key.is_ssl:
             return None
-        pins = (pin for pin in (key.ssl, self._ssl) if isinstance(pin, Fingerprint))
-        # Certificates are for names without the dot of a complete name.
-        name = (key.server_hostname or host).rstrip(".")
-        return TLS(self._context(key.ssl), name, next(pins, None))
+        return make_tls((key.ssl, self._ssl), key.server_hostname or key.host)
 
     def _literal(self, host: str, port: int) -> list[ResolveResult] | None:
         """What a host that is an address itself resolves to; None if it is a name.
@@ -340,8 +340,13 @@ class TCPConnector(BaseConnector):
         return self._names.known_address(host, port)
 
     async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
-        tls = self._tls(key, key.host)
+        tls = self._tls(key)
         await self._reach(key, limit, lambda sock: self._make_transport(conn, sock, tls))
+
+    async def _connect_by_proxy(self, conn: _core.HTTPConnection, key: Any, limit: Limit) -> None:
+        from .tunnel import connect  # most programs have no proxy
+
+        await connect(self, conn, key, limit)
 
     async def _reach(
         self,

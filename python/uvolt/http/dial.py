@@ -68,6 +68,9 @@ class Limit:
 # ---- TLS and errors -----------------------------------------------------------------------------
 
 
+SSLArgument = bool | Fingerprint | ssl_module.SSLContext
+
+
 @functools.cache
 def default_context(verified: bool) -> ssl_module.SSLContext:
     """The process's context for ssl=True, and the one for ssl=False: made when first used, since
@@ -86,6 +89,17 @@ class TLS(NamedTuple):
     context: ssl_module.SSLContext
     server_hostname: str
     fingerprint: Fingerprint | None
+
+
+def make_tls(choices: Iterable[SSLArgument], host: str) -> TLS:
+    """TLS with a host, by what a request, then its connector, then nobody has to say of it: the
+    first that is not just True decides on the context, the first fingerprint is checked."""
+    choices = tuple(choices)
+    decided = next((choice for choice in choices if choice is not True), True)
+    if not isinstance(decided, ssl_module.SSLContext):
+        decided = default_context(decided is True)
+    pin = next((choice for choice in choices if isinstance(choice, Fingerprint)), None)
+    return TLS(decided, host.rstrip("."), pin)  # certificates are for names without the dot
 
 
 def hand_over(transport: Any, protocol: Any, fingerprint: Fingerprint | None) -> None:

@@ -108,9 +108,9 @@ class Fingerprint:
 
 def merge_ssl_params(
     ssl_: ssl.SSLContext | bool | Fingerprint | None,
-    verify_ssl: bool | None,
-    ssl_context: ssl.SSLContext | None,
-    fingerprint: bytes | None,
+    verify_ssl: bool | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    fingerprint: bytes | None = None,
 ) -> ssl.SSLContext | bool | Fingerprint:
     """The one `ssl` of it and its three old names, of which at most one may be used.
 
@@ -133,6 +133,8 @@ def merge_ssl_params(
                 "verify_ssl, ssl_context, fingerprint and ssl parameters are mutually exclusive"
             )
         merged = Fingerprint(value) if name == "fingerprint" else value
+    if type(merged).__name__ == "Fingerprint" and not isinstance(merged, Fingerprint):
+        return Fingerprint(merged.fingerprint)  # aiohttp's
     if not isinstance(merged, ssl.SSLContext | bool | Fingerprint):
         raise TypeError(
             f"ssl should be SSLContext, bool, Fingerprint or None, got {merged!r} instead."

@@ -25,6 +25,7 @@ from .exceptions import InvalidURL
 from .formdata import FormData
 from .helpers import BasicAuth
 from .payload_base import OCTETS, in_memory
+from .proxy import Proxy, ProxyKey, is_forwarded, parse_proxy, set_proxy_headers
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
 from .typedefs import LooseCookies, LooseHeaders
 from .upload import chunk, make_compressor
@@ -206,17 +207,21 @@ class ClientRequest:
     @property
     def connection_key(self) -> ConnectionKey:
         """Which connections it may be sent on."""
-        proxy_headers = tuple(self.proxy_headers.items()) if self.proxy_headers else None
-        return ConnectionKey(
+        key = ConnectionKey(
             self.url.raw_host or "",
             self.url.port,
             self.is_ssl(),
             self._ssl,
-            self.proxy,
-            self.proxy_auth,
-            None if proxy_headers is None else hash(proxy_headers),
-            self.server_hostname,
+            server_hostname=self.server_hostname,
         )
+        proxy = self._proxy()
+        return key if proxy is None else ProxyKey.make(key, proxy)
+
+    def _proxy(self) -> Proxy | None:
+        if self.proxy is None:
+            return None
+        headers = self.proxy_headers.items() if self.proxy_headers else ()
+        return Proxy(self.proxy, self.proxy_auth, tuple(headers))
 
     def is_ssl(self) -> bool:
         """Whether it goes over TLS."""
@@ -239,15 +244,14 @@ class ClientRequest:
         proxy_auth: BasicAuth | None,
         proxy_headers: LooseHeaders | None,
     ) -> None:
-        """Set the proxy. ValueError for a proxy_auth that is no BasicAuth."""
-        self.proxy = proxy
+        """Set the proxy; credentials in its URL become proxy_auth. ValueError for a proxy_auth that
+        is no BasicAuth, InvalidURL for a proxy that cannot be used."""
+        self.proxy: URL | None = None
         self.proxy_auth: BasicAuth | None = None
         self.proxy_headers: Any = None
         if proxy is None:
             return
-        if proxy_auth and not _is_basic_auth(proxy_auth):
-            raise ValueError("proxy_auth must be None or BasicAuth() tuple")
-        self.proxy_auth = proxy_auth
+        self.proxy, self.proxy_auth, _ = parse_proxy(proxy, proxy_auth)
         if proxy_headers is not None and not isinstance(proxy_headers, MultiDict | MultiDictProxy):
             proxy_headers = CIMultiDict(proxy_headers)
         self.proxy_headers = proxy_headers
@@ -338,6 +342,9 @@ class ClientRequest:
     def finish_headers(self, force_close: bool) -> None:
         """What is set last, when it is sent: Content-Type and Connection."""
         headers = self.headers
+        proxy = self._proxy()
+        if proxy is not None:
+            set_proxy_headers(headers, proxy, self.is_ssl())
         if (
             self.method in self.POST_METHODS
             and "Content-Type" not in headers
@@ -362,7 +369,7 @@ class ClientRequest:
         url = self.url
         if self.method == "CONNECT":
             target = f"{url.host_subcomponent}:{url.port}"
-        elif self.proxy is not None and not self.is_ssl():
+        elif self.proxy is not None and is_forwarded(self.proxy, self.is_ssl()):
             target = str(url)
         else:
             target = url.raw_path_qs
