@@ -236,8 +236,5 @@ def test_what_is_not_there_yet_says_so(ours):
     async def main():
         with pytest.raises(NotImplementedError, match="trace_configs"):
             ours.session(trace_configs=[object()])
-        async with ours.session() as http:
-            with pytest.raises(NotImplementedError, match="files in forms"):
-                await http.post("http://127.0.0.1/", data={"a": io.BytesIO(b"a")})
 
     ours.run(main)
