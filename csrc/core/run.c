@@ -56,8 +56,9 @@ on_prepare(uv_prepare_t *handle)
     if (!loop->will_block) {
         return;
     }
-    if (loop->ready.count > 0 || loop->stopping || loop->raised != NULL) {
-        uv_stop(&loop->uv); /* a callback of this iteration queued work: poll without sleeping */
+    /* A callback of this iteration queued work, or libuv (before 1.45) found a timer due before the poll: do not sleep. */
+    if (loop->ready.count > 0 || loop->stopping || loop->raised != NULL || loop->deadlines_due) {
+        uv_stop(&loop->uv);
         return;
     }
     arm_timer(loop);

@@ -40,6 +40,24 @@ def test_total(client, form):
     client.run(main)
 
 
+def test_total_that_ended_while_a_callback_ran(client):
+    """Nothing else is going to happen: the loop must not sleep over it."""
+
+    async def main():
+        async with raw(silent) as server, client.session() as http:
+            timeout = client.http.ClientTimeout(total=SHORT)
+            request = asyncio.ensure_future(get(http, server.url, timeout=timeout))
+            await support.until(lambda: server.peers)
+            await support.settle()
+            time.sleep(2 * SHORT)
+            ended = time.monotonic()
+            with pytest.raises(asyncio.TimeoutError):
+                await request
+            assert time.monotonic() - ended < support.SLOW
+
+    client.run(main)
+
+
 def test_total_is_of_the_body_too(client):
     async def script(peer):
         await peer.request()
