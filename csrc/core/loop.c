@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/deadline.h"
 #include "core/handle.h"
+#include "core/large.h"
 #include "core/sock.h"
 #include "core/waiter.h"
 
@@ -138,6 +139,7 @@ loop_close_handles(LoopObject *self)
     self->closed = 1;
     drop_ready(self);
     loop_forget_timers(self);
+    large_free(self);
     deadlines_forget(self);
     for (list_node *n = self->owned.next; n != &self->owned; n = n->next) {
         loop_owned *owned = CONTAINER_OF(n, loop_owned, node);
@@ -234,6 +236,7 @@ loop_dealloc(PyObject *op)
         loop_clear(op);
     }
     Py_XDECREF(self->spare);
+    large_free(self);
     free(self->ready.slots);
     free(self->due.slots);
     free(self->timers.slots);

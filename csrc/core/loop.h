@@ -111,6 +111,7 @@ struct LoopObject {
     char wake_sent;
     char debug;
     PyObject *spare;        /* strong: bytes of the last read that nobody else has, or NULL */
+    struct large_bytes *large; /* raw: large.h, or NULL */
     char *recv_buffer;      /* LOOP_RECV_SIZE, made on first use; one read at a time uses it */
     char *plain_buffer;     /* raw: for what is decrypted, or NULL; whoever uses it steals it meanwhile */
     char *send_buffer;      /* raw: for what is encrypted, of send_room bytes; the same */

@@ -1,4 +1,5 @@
 /* body_feed.c - what comes off the wire into a body, and what is taken from it. Contract in body.h and body_impl.h. */
+#include "core/large.h"
 #include "http/body_impl.h"
 #include "http/state.h"
 
@@ -28,11 +29,24 @@ begins_whole(const BodyObject *b)
     return b->total == 0 && b->expected <= PRESIZE_UNREAD;
 }
 
+/* The first room of a body whose length is known: that of an earlier one, if there is any. */
+static void
+reuse_room(BodyObject *b, size_t hint)
+{
+    if (hint >= LARGE_MIN && hint == b->expected && b->data.first == NULL) {
+        PyObject *bytes = large_take(b->loop, (Py_ssize_t)hint);
+        if (bytes != NULL) {
+            pieces_give_room(&b->data, bytes);
+        }
+    }
+}
+
 /* It grows as one object. What lies in its place already is not copied. */
 static int
 append_growing(BodyObject *b, const char *base, size_t n)
 {
     size_t hint = presize(b);
+    reuse_room(b, hint);
     while (n > 0) {
         char *to;
         size_t room;
@@ -105,7 +119,9 @@ body_room(BodyObject *b, uint64_t left, char **base, size_t *room)
     if (!reads_all(b)) {
         return b->data.size > 0 && b->fed_in == b->loop->polls ? -1 : 0;
     }
-    if (pieces_reserve(&b->data, presize(b), 1, base, room) < 0) {
+    size_t hint = presize(b);
+    reuse_room(b, hint);
+    if (pieces_reserve(&b->data, hint, 1, base, room) < 0) {
         PyErr_Clear(); /* feeding will say so */
         return 0;
     }
@@ -282,6 +298,9 @@ body_take(BodyObject *b, size_t n)
         return bytes;
     }
     b->cursor += PyBytes_GET_SIZE(bytes);
+    if (UNLIKELY(b->expected >= LARGE_MIN && b->expected == (uint64_t)PyBytes_GET_SIZE(bytes))) {
+        large_keep(b->loop, bytes);
+    }
     drop_ends(b);
     if (body_check_low(b) < 0) {
         Py_CLEAR(bytes);

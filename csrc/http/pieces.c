@@ -109,6 +109,13 @@ close_tail(pieces *p)
     return 0;
 }
 
+void
+pieces_give_room(pieces *p, PyObject *bytes)
+{
+    p->first = bytes;
+    p->tail_room = (size_t)PyBytes_GET_SIZE(bytes);
+}
+
 static int
 add_room(pieces *p, size_t n)
 {

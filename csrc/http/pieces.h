@@ -36,6 +36,8 @@ int pieces_unshift(pieces *p, PyObject *bytes); /* the object itself, in front *
  * there and says so. With `grow` all stays one piece as far as that goes. */
 int pieces_reserve(pieces *p, size_t hint, int grow, char **base, size_t *room);
 void pieces_commit(pieces *p, size_t n);
+/* The queue is empty, and nobody else has `bytes`, which is stolen: it is the room. */
+void pieces_give_room(pieces *p, PyObject *bytes);
 
 /* At most n bytes from the front as one object, b"" if there are none. New reference, or NULL with MemoryError. No copy
  * where they are one whole piece. */
