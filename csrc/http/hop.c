@@ -157,6 +157,41 @@ open_connection(hop *x, CoroObject *c)
     }
 }
 
+/* Somebody else gets it, who has to tell others how that goes (traces). */
+static coro_outcome
+delegate(hop *x, CoroObject *c)
+{
+    PyObject *connecting = PyObject_CallOneArg(x->connect, x->fresh ? Py_True : Py_False);
+    x->phase = HOP_DELEGATED;
+    int err = connecting == NULL ? -1 : coro_await(c, connecting);
+    Py_XDECREF(connecting);
+    return err < 0 ? CORO_ERROR : CORO_WAIT;
+}
+
+/* (connection, head, body) of connect(). -1 with an exception. */
+static int
+take_delegated(hop *x, PyObject *given)
+{
+    PyObject *conn, *head, *body;
+    ResponseObject *r = x->response;
+    if (!PyTuple_Check(given)
+        || !PyArg_ParseTuple(given, "O!SO;connect", state_of(x)->http_connection_type, &conn, &head, &body)) {
+        return -1;
+    }
+    Py_XSETREF(x->conn, (ConnectionObject *)Py_NewRef(conn));
+    if (body != Py_None && !PyBytes_CheckExact(body)) {
+        PyErr_SetString(PyExc_TypeError, "body must be bytes");
+        return -1;
+    }
+    Py_XSETREF(x->body, body == Py_None ? NULL : Py_NewRef(body));
+    r->sent.len = 0;
+    if (buf_append(&r->sent, PyBytes_AS_STRING(head), (size_t)PyBytes_GET_SIZE(head)) < 0) {
+        PyErr_SetString(PyExc_ValueError, "the head of the request is too long");
+        return -1;
+    }
+    return 0;
+}
+
 /* ---- the request --------------------------------------------------------------------------- */
 
 static int
@@ -225,6 +260,9 @@ static coro_outcome
 acquire(hop *x, CoroObject *c)
 {
     ConnectionObject *conn;
+    if (UNLIKELY(x->connect != NULL)) {
+        return delegate(x, c);
+    }
     for (;;) {
         int got = pool_acquire(x->route, &x->waiter, &conn);
         if (got < 0) {
@@ -289,6 +327,21 @@ dial_over(hop *x, CoroObject *c)
 }
 
 static coro_outcome
+delegated(hop *x, CoroObject *c, PyObject *given)
+{
+    int err = take_delegated(x, given);
+    if (err == 0 && x->response->failure == NULL) {
+        return send_request(x, c);
+    }
+    if (x->conn != NULL) {
+        PyObject *exc = PyErr_GetRaisedException();
+        conn_close(x->conn);
+        PyErr_SetRaisedException(exc);
+    }
+    return err < 0 ? CORO_ERROR : raise_failure(x);
+}
+
+static coro_outcome
 answered(hop *x, CoroObject *c)
 {
     ResponseObject *r = x->response;
@@ -324,6 +377,8 @@ hop_step(hop *x, CoroObject *c, PyObject *value)
         return dial_over(x, c);
     case HOP_CONNECTING:
         return connected(x, c);
+    case HOP_DELEGATED:
+        return delegated(x, c, value);
     default:
         return answered(x, c);
     }
@@ -371,6 +426,7 @@ hop_end(hop *x)
     Py_CLEAR(x->conn);
     Py_CLEAR(x->body);
     Py_CLEAR(x->upload);
+    Py_CLEAR(x->connect);
     Py_CLEAR(x->timeout);
 }
 
@@ -383,6 +439,7 @@ hop_traverse(hop *x, visitproc visit, void *arg)
     Py_VISIT(x->conn);
     Py_VISIT(x->body);
     Py_VISIT(x->upload);
+    Py_VISIT(x->connect);
     Py_VISIT(x->timeout);
     Py_VISIT(x->waiter.route);
     Py_VISIT(x->waiter.future);

@@ -15,6 +15,7 @@ typedef enum hop_phase {
     HOP_QUEUED,     /* for a slot */
     HOP_DIALING,    /* for the socket to be connected */
     HOP_CONNECTING, /* connector._open() is awaited */
+    HOP_DELEGATED,  /* `connect` is awaited */
     HOP_HEAD,       /* sent: for the head of the answer */
     HOP_OVER,
 } hop_phase;
@@ -27,6 +28,7 @@ typedef struct hop {
     ConnectionObject *conn;    /* strong, until the head is there */
     PyObject *body;            /* strong: exact bytes, or NULL */
     PyObject *upload;          /* strong: upload(response), a coroutine function, or NULL */
+    PyObject *connect;         /* strong: connect(fresh), a coroutine function that gets the connection in our place, or NULL */
     PyObject *timeout;         /* strong: ClientTimeout, or what was given instead; NULL: none */
     pool_waiter waiter;
     deadline slot_by;          /* pool and connect timeouts while it is queued or dials */
@@ -40,8 +42,9 @@ typedef struct hop {
     unsigned upgrade : 1;
 } hop;
 
-/* All zero but for what the caller sets: loop, session, response (with its request in `sent`), route, body, upload, timeout, times, end_by
- * and the bits; references are the exchange's. */
+/* All zero but for what the caller sets: loop, session, response (with its request in `sent`), route, body, upload,
+ * connect, timeout, times, end_by and the bits; references are the exchange's. connect(fresh) returns (connection, head,
+ * body): taken from the route's pool and connected (a new one if `fresh`), and what is to be sent, bytes or None. */
 void hop_init(hop *x);
 /* A step of the coroutine `c`. CORO_DONE: x->response has its head; CORO_WAIT, CORO_ERROR as in coro.h. PYCALL. */
 coro_outcome hop_step(hop *x, CoroObject *c, PyObject *value);

@@ -266,6 +266,7 @@ pool_keep(ConnectionObject *c)
     }
     if (UNLIKELY(!list_empty(&r->waiters)) && may_overtake(p, r)) {
         if (hand_over(r, (ConnectionObject *)Py_NewRef(c))) {
+            p->reused++;
             return 1;
         }
         Py_DECREF(c);
@@ -335,6 +336,7 @@ pool_opened(ConnectionObject *c)
 {
     if (c->pool != NULL) {
         c->pool->open++;
+        c->pool->opened++;
     }
 }
 
@@ -376,6 +378,7 @@ pool_lost(ConnectionObject *c)
     list_remove(&c->in_pool);
     if (c->opened) {
         p->open--;
+        p->lost++;
         tell_closed(p);
     }
 }
@@ -400,31 +403,51 @@ queue(PoolObject *p, RouteObject *r, pool_waiter *w)
     return 0;
 }
 
-int
-pool_acquire(RouteObject *r, pool_waiter *w, ConnectionObject **c)
+static COLD int
+refuse_route(RouteObject *r)
 {
-    PoolObject *p = r->pool;
-    memset(w, 0, sizeof(*w));
-    list_init(&w->node);
+    if (r->pool != NULL) {
+        http_raise(r->pool->loop->st, "connector_closed");
+    }
+    else {
+        PyErr_SetString(PyExc_RuntimeError, "the pool of this route has gone");
+    }
+    return -1;
+}
+
+int
+pool_take(RouteObject *r, ConnectionObject **c)
+{
     *c = take_idle(r);
     if (LIKELY(*c != NULL)) {
+        if (LIKELY(r->pool != NULL)) {
+            r->pool->reused++;
+        }
         return 1;
     }
-    p = r->pool;
+    PoolObject *p = r->pool;
     if (UNLIKELY(p == NULL || p->closed)) {
-        if (p != NULL) {
-            http_raise(p->loop->st, "connector_closed");
-        }
-        else {
-            PyErr_SetString(PyExc_RuntimeError, "the pool of this route has gone");
-        }
-        return -1;
+        return refuse_route(r);
     }
     Py_INCREF(p);
     *c = take_slot(p, r);
-    int rc = *c != NULL ? 1 : PyErr_Occurred() ? -1 : queue(p, r, w);
     Py_DECREF(p);
-    return rc;
+    return *c != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+}
+
+int
+pool_acquire(RouteObject *r, pool_waiter *w, ConnectionObject **c)
+{
+    memset(w, 0, sizeof(*w));
+    list_init(&w->node);
+    int rc = pool_take(r, c);
+    if (LIKELY(rc != 0)) {
+        return rc;
+    }
+    if (UNLIKELY(r->pool == NULL || r->pool->closed)) { /* making room ran Python code */
+        return refuse_route(r);
+    }
+    return queue(r->pool, r, w);
 }
 
 ConnectionObject *

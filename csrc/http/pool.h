@@ -52,6 +52,7 @@ struct PoolObject {
     list_node idle;            /* ConnectionObject.in_idle, of all routes, longest idle first */
     heap turns;                /* RouteObject.turn */
     uint64_t arrivals;         /* numbers waiters */
+    uint64_t opened, reused, lost; /* connections that were connected, given again, closed so far */
     unsigned overtaken;        /* how often in a row the oldest waiter was passed over */
     unsigned force_close : 1;
     unsigned closed : 1;
@@ -70,8 +71,11 @@ typedef struct pool_waiter {
 /* The route of `key`: new reference, or NULL with an exception. PYCALL (hash and equality of the key). */
 RouteObject *pool_route(PoolObject *p, PyObject *key);
 
-/* A connection of this route. 1: *c is one (new reference; connected and looked at, or CONN_NEW: yours to connect).
- * 0: queued; await w->future, then pool_taken(). -1 with an exception, nothing held. `w` is written over. PYCALL. */
+/* A connection of this route, if there is one now. 1: *c is one (new reference; connected and looked at, or CONN_NEW:
+ * yours to connect). 0: none, and nothing waits; -1 with an exception. PYCALL. */
+int pool_take(RouteObject *r, ConnectionObject **c);
+/* The same, but 0: queued; await w->future, then pool_taken(). -1 with an exception, nothing held. `w` is written over.
+ * PYCALL. */
 int pool_acquire(RouteObject *r, pool_waiter *w, ConnectionObject **c);
 /* w->future is done. The connection as above, or NULL with an exception (the pool was closed). Ends the wait. PYCALL. */
 ConnectionObject *pool_taken(pool_waiter *w);

@@ -314,15 +314,32 @@ http_pool_route(PyObject *op, PyObject *key)
     return (PyObject *)pool_route((PoolObject *)op, key);
 }
 
+static int
+check_route(PoolObject *self, PyObject *route)
+{
+    if (Py_TYPE(route) != self->loop->st->http->http_route_type || ((RouteObject *)route)->pool != self) {
+        PyErr_SetString(PyExc_TypeError, "a route of this pool is wanted");
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *
 http_pool_acquire(PyObject *op, PyObject *route)
 {
     PoolObject *self = (PoolObject *)op;
-    if (Py_TYPE(route) != self->loop->st->http->http_route_type || ((RouteObject *)route)->pool != self) {
-        PyErr_SetString(PyExc_TypeError, "acquire() takes a route of this pool");
+    return check_route(self, route) < 0 ? NULL : acquire_new(self, (RouteObject *)route);
+}
+
+static PyObject *
+http_pool_take(PyObject *op, PyObject *route)
+{
+    ConnectionObject *c;
+    if (check_route((PoolObject *)op, route) < 0) {
         return NULL;
     }
-    return acquire_new(self, (RouteObject *)route);
+    int rc = pool_take((RouteObject *)route, &c);
+    return rc < 0 ? NULL : rc == 0 ? Py_NewRef(Py_None) : (PyObject *)c;
 }
 
 static PyObject *
@@ -403,6 +420,8 @@ static PyMethodDef http_pool_methods[] = {
      "acquire($self, route, /)\n--\n\n"
      "Wait for a connection: one that was used before, or one in state 'new', to be connected by the caller.\n\n"
      "Raises ClientConnectionError when the pool is closed."},
+    {"take", http_pool_take, METH_O,
+     "take($self, route, /)\n--\n\nWhat acquire() gives, if that is to be had at once; else None."},
     {"close", http_pool_close, METH_NOARGS,
      "close($self, /)\n--\n\nClose all connections; a future that is done when the last socket is closed."},
     {NULL, NULL, 0, NULL},
@@ -424,6 +443,9 @@ static PyMemberDef http_pool_members[] = {
     {"limit", T_PYSSIZET, offsetof(PoolObject, limit), READONLY, "Connections at most; 0: no limit."},
     {"limit_per_host", T_PYSSIZET, offsetof(PoolObject, limit_per_host), READONLY, "The same for a route."},
     {"loop", T_OBJECT_EX, offsetof(PoolObject, loop), READONLY, "The event loop."},
+    {"total_opened", T_ULONGLONG, offsetof(PoolObject, opened), READONLY, "Connections made so far."},
+    {"total_reused", T_ULONGLONG, offsetof(PoolObject, reused), READONLY, "How often one was given again."},
+    {"total_closed", T_ULONGLONG, offsetof(PoolObject, lost), READONLY, "Connections closed so far."},
     {NULL, 0, 0, 0, NULL},
 };
 

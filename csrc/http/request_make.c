@@ -180,13 +180,13 @@ request_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObjec
 
 /* ---- _exchange() --------------------------------------------------------------------------- */
 
-enum { X_UPLOAD, X_TIMEOUT, X_END_BY, X_RETRY, X_NO_REUSE, X_UPGRADE, X_DECOMPRESS, X_BUFSIZE, X_LIMITS, X_COUNT };
+enum { X_UPLOAD, X_TIMEOUT, X_END_BY, X_RETRY, X_NO_REUSE, X_UPGRADE, X_DECOMPRESS, X_BUFSIZE, X_LIMITS, X_CONNECT, X_COUNT };
 
 static int
 bind_exchange(PyObject *const *values, PyObject *kwnames, PyObject **out)
 {
     static const char *const names[X_COUNT] = {"upload", "timeout", "end_by", "retry", "no_reuse", "upgrade",
-                                               "auto_decompress", "read_bufsize", "limits"};
+                                               "auto_decompress", "read_bufsize", "limits", "connect"};
     for (Py_ssize_t k = 0; kwnames != NULL && k < PyTuple_GET_SIZE(kwnames); k++) {
         int i = 0;
         while (i < X_COUNT && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, k), names[i]) != 0) {
@@ -228,6 +228,7 @@ set_exchange(hop *x, PyObject *const *v)
 {
     ResponseObject *r = x->response;
     x->upload = Py_XNewRef(v[X_UPLOAD]);
+    x->connect = Py_XNewRef(v[X_CONNECT]);
     x->timeout = Py_XNewRef(v[X_TIMEOUT]);
     x->may_retry = flag(v[X_RETRY]) && x->upload == NULL;
     x->no_reuse = flag(v[X_NO_REUSE]);

@@ -443,6 +443,7 @@ response_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(r->body);
     Py_VISIT(r->content);
     Py_VISIT(r->foreign);
+    Py_VISIT(r->on_read);
     Py_VISIT(r->slot);
     Py_VISIT(r->failure);
     Py_VISIT(r->upload);
@@ -476,6 +477,7 @@ response_clear(PyObject *self)
     Py_CLEAR(r->body);
     Py_CLEAR(r->content);
     Py_CLEAR(r->foreign);
+    Py_CLEAR(r->on_read);
     Py_CLEAR(r->slot);
     waiter_clear(&r->answered_by);
     Py_CLEAR(r->failure);

@@ -50,6 +50,7 @@ struct ResponseObject {
     PyObject *body;           /* strong: what read() has got, `_body`; or NULL */
     BodyObject *content;      /* strong, or NULL: not made yet */
     PyObject *foreign;        /* strong: a `content` that somebody has set; or NULL */
+    PyObject *on_read;        /* strong: on_read(response), awaited by read() once it has the body; or NULL */
     PyObject *slot;           /* strong: future of who waits for a connection, or NULL */
     waiter answered_by;       /* of who waits for the head */
     PyObject *failure;        /* strong: why there will be no head */

@@ -377,6 +377,8 @@ PyGetSetDef response_getset[] = {
     {"_request_info", get_request_info, set_object, "The same.", AT(request_info)},
     {"content", get_content, set_content, "The body as a stream, a StreamReader.", NULL},
     {"_body", get_object, set_object, "What read() has got, or None.", AT(body)},
+    {"_on_read", get_object, set_object, "A coroutine function that read() awaits when it has the body, or None.",
+     AT(on_read)},
     {"history", get_history, set_object, "The responses that led here.", AT(history)},
     {"_history", get_history, set_object, "The same.", AT(history)},
     {"closed", get_closed, NULL, "Whether its connection has been given back.", NULL},

@@ -23,18 +23,21 @@ fail_read(ResponseObject *r)
     return CORO_ERROR;
 }
 
+/* Phases of a call; 0 at first. */
+enum { READ_FOREIGN = 1, READ_TOLD };
+
 /* A stream that was put in place of ours: its own read(). */
 static coro_outcome
 read_foreign(CallObject *call, ResponseObject *r, PyObject *value)
 {
-    if (call->phase == 1) {
+    if (call->phase == READ_FOREIGN) {
         if (value == NULL) {
             return fail_read(r);
         }
         Py_XSETREF(r->body, Py_NewRef(value));
         return CORO_DONE;
     }
-    call->phase = 1;
+    call->phase = READ_FOREIGN;
     PyObject *reading = PyObject_CallMethod(r->foreign, "read", NULL);
     int err = reading == NULL ? -1 : coro_await(&call->coro, reading);
     Py_XDECREF(reading);
@@ -43,12 +46,9 @@ read_foreign(CallObject *call, ResponseObject *r, PyObject *value)
 
 /* CORO_DONE: r->body is there. Else what the step has to return. */
 static coro_outcome
-get_body(CallObject *call, ResponseObject *r, PyObject *value)
+find_body(CallObject *call, ResponseObject *r, PyObject *value)
 {
     PyObject *all = NULL;
-    if (r->body != NULL) {
-        return CORO_DONE;
-    }
     if (UNLIKELY(r->foreign != NULL)) {
         return read_foreign(call, r, value);
     }
@@ -69,6 +69,30 @@ get_body(CallObject *call, ResponseObject *r, PyObject *value)
         Py_XSETREF(r->body, all);
     }
     return outcome == CORO_ERROR ? fail_read(r) : outcome;
+}
+
+/* The body has just come: who wants to know is told, once. */
+static coro_outcome
+tell_read(CallObject *call, ResponseObject *r)
+{
+    call->phase = READ_TOLD;
+    PyObject *telling = PyObject_CallOneArg(r->on_read, (PyObject *)r);
+    int err = telling == NULL ? -1 : coro_await(&call->coro, telling);
+    Py_XDECREF(telling);
+    return err < 0 ? fail_read(r) : CORO_WAIT;
+}
+
+static coro_outcome
+get_body(CallObject *call, ResponseObject *r, PyObject *value)
+{
+    if (UNLIKELY(call->phase == READ_TOLD)) {
+        return value == NULL ? fail_read(r) : CORO_DONE;
+    }
+    if (r->body != NULL) {
+        return CORO_DONE;
+    }
+    coro_outcome outcome = find_body(call, r, value);
+    return UNLIKELY(r->on_read != NULL) && outcome == CORO_DONE ? tell_read(call, r) : outcome;
 }
 
 static void

@@ -268,7 +268,7 @@ static PyMethodDef session_methods[] = {
     {"_exchange", FAST(request_exchange), METH_FASTCALL | METH_KEYWORDS,
      "_exchange($self, method, url, route, head, body, /, *, upload=None, timeout=None,\n"
      "          end_by=None, retry=False, no_reuse=False, upgrade=False,\n"
-     "          auto_decompress=None, read_bufsize=None, limits=None)\n--\n\n"
+     "          auto_decompress=None, read_bufsize=None, limits=None, connect=None)\n--\n\n"
      "Send one request whose head is written, and await the head of its answer."},
     {NULL, NULL, 0, NULL},
 };

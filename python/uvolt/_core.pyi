@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import socket
 import ssl
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from collections.abc import Coroutine as _Coroutine
 from contextvars import Context
 from typing import IO, Any, Protocol, TypeAlias, TypeVar, final
@@ -181,6 +181,7 @@ class ClientResponse:
     _request_info: Any
     content: Any
     _body: bytes | None
+    _on_read: Any
     history: tuple[Any, ...]
     _history: tuple[Any, ...]
     _closed: bool
@@ -281,6 +282,7 @@ class ClientSession:
         auto_decompress: bool | None = None,
         read_bufsize: int | None = None,
         limits: tuple[int, int, int] | None = None,
+        connect: Callable[[bool], Awaitable[Any]] | None = None,
     ) -> RequestContextManager: ...
 
 @disjoint_base
@@ -618,8 +620,15 @@ class HTTPPool:
     def waiting(self) -> int: ...
     @property
     def connections(self) -> list[HTTPConnection]: ...
+    @property
+    def total_opened(self) -> int: ...
+    @property
+    def total_reused(self) -> int: ...
+    @property
+    def total_closed(self) -> int: ...
     def route(self, key: Any, /) -> HTTPRoute: ...
     def acquire(self, route: HTTPRoute, /) -> HTTPAcquire: ...
+    def take(self, route: HTTPRoute, /) -> HTTPConnection | None: ...
     def close(self) -> asyncio.Future[None]: ...
 
 @final

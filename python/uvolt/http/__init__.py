@@ -23,6 +23,7 @@ from .connector import (
     UnixConnector,
 )
 from .cookiejar import CookieJar, DummyCookieJar
+from .digest import DigestAuthMiddleware
 from .disposition import (
     BadContentDispositionHeader,
     BadContentDispositionParam,
@@ -64,6 +65,7 @@ from .exceptions import (
 )
 from .formdata import FormData
 from .helpers import BasicAuth, encode_basic_auth
+from .middlewares import ClientHandlerType, ClientMiddlewareType
 from .multipart import BodyPartReader, MultipartReader, MultipartWriter
 from .payload import (
     PAYLOAD_REGISTRY,
@@ -94,6 +96,25 @@ from .resolver import DefaultResolver, ThreadedResolver
 from .response import ClientResponse, ContentDisposition
 from .streams import EMPTY_PAYLOAD, StreamReader
 from .timeouts import ClientTimeout
+from .tracing import (
+    TraceConfig,
+    TraceConnectionCreateEndParams,
+    TraceConnectionCreateStartParams,
+    TraceConnectionQueuedEndParams,
+    TraceConnectionQueuedStartParams,
+    TraceConnectionReuseconnParams,
+    TraceDnsCacheHitParams,
+    TraceDnsCacheMissParams,
+    TraceDnsResolveHostEndParams,
+    TraceDnsResolveHostStartParams,
+    TraceRequestChunkSentParams,
+    TraceRequestEndParams,
+    TraceRequestExceptionParams,
+    TraceRequestHeadersSentParams,
+    TraceRequestRedirectParams,
+    TraceRequestStartParams,
+    TraceResponseChunkReceivedParams,
+)
 
 __all__ = (
     "EMPTY_PAYLOAD",
@@ -117,7 +138,9 @@ __all__ = (
     "ClientConnectorError",
     "ClientConnectorSSLError",
     "ClientError",
+    "ClientHandlerType",
     "ClientHttpProxyError",
+    "ClientMiddlewareType",
     "ClientOSError",
     "ClientPayloadError",
     "ClientProxyConnectionError",
@@ -133,6 +156,7 @@ __all__ = (
     "ContentTypeError",
     "CookieJar",
     "DefaultResolver",
+    "DigestAuthMiddleware",
     "DummyCookieJar",
     "Fingerprint",
     "FormData",
@@ -164,6 +188,23 @@ __all__ = (
     "TextIOPayload",
     "ThreadedResolver",
     "TooManyRedirects",
+    "TraceConfig",
+    "TraceConnectionCreateEndParams",
+    "TraceConnectionCreateStartParams",
+    "TraceConnectionQueuedEndParams",
+    "TraceConnectionQueuedStartParams",
+    "TraceConnectionReuseconnParams",
+    "TraceDnsCacheHitParams",
+    "TraceDnsCacheMissParams",
+    "TraceDnsResolveHostEndParams",
+    "TraceDnsResolveHostStartParams",
+    "TraceRequestChunkSentParams",
+    "TraceRequestEndParams",
+    "TraceRequestExceptionParams",
+    "TraceRequestHeadersSentParams",
+    "TraceRequestRedirectParams",
+    "TraceRequestStartParams",
+    "TraceResponseChunkReceivedParams",
     "UnixClientConnectorError",
     "UnixConnector",
     "UploadAbortedError",

@@ -9,7 +9,8 @@ import asyncio
 import dataclasses
 import re
 import ssl as ssl_module
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -27,6 +28,10 @@ from .response import ClientResponse
 from .timeouts import ClientTimeout
 from .typedefs import LooseCookies
 from .upload import Upload
+
+if TYPE_CHECKING:
+    from .middlewares import ClientMiddlewareType
+    from .tracing import Traces
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 CREDENTIALS: Final = ("Authorization", "Cookie", "Proxy-Authorization")
@@ -65,6 +70,26 @@ class Call:
     left_origin: bool = False
     closed_by_server: bool = False
     upload: Upload | None = None
+    middlewares: Sequence[ClientMiddlewareType] = ()
+    traces: Traces | None = None
+    trace_context: object = None
+
+    async def begin(self, configs: Iterable[Any]) -> None:
+        """on_request_start."""
+        if self.traces is not None:
+            await self.traces.start(
+                configs,
+                self.trace_context,
+                self.method,
+                self.url.update_query(self.params),
+                self.headers,
+            )
+
+    async def tell(self, signal: str, what: object) -> None:
+        """One of the other signals that are about the call."""
+        if self.traces is not None:
+            url = self.url.update_query(self.params)
+            await self.traces.send(signal, self.method, url, self.headers, what)
 
     async def redirect(self, response: ClientResponse, location: str, *, requote: bool) -> None:
         """Make this the call for the next hop. Raises TooManyRedirects, ClientPayloadError if the

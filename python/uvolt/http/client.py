@@ -8,6 +8,7 @@ Source: https://docs.aiohttp.org/en/stable/client_reference.html#client-session
 from __future__ import annotations
 
 import asyncio
+import functools
 import json as json_module
 import ssl as ssl_module
 import sys
@@ -44,12 +45,14 @@ from .exceptions import (
     ServerDisconnectedError,
 )
 from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
+from .middlewares import ClientMiddlewareType, build_client_middlewares
 from .payload import JsonBytesPayload, JsonPayload
 from .proxy import choose_proxy
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion11, merge_ssl_params
 from .request import AUTO_HEADERS, IDEMPOTENT, ClientRequest, merge_headers, parse_version
 from .response import ClientResponse
-from .timeouts import ClientTimeout, request_timeout, session_timeout
+from .timeouts import ClientTimeout, Expiry, request_timeout, session_timeout
+from .tracing import Connect, TraceConfig, Traces
 from .typedefs import (
     CharsetResolver,
     JSONBytesEncoder,
@@ -89,6 +92,9 @@ class ClientSession(_core.ClientSession):
     _skip_auto_headers: frozenset[istr]
     _json_serialize: JSONEncoder
     _raise_for_status: RaiseForStatus
+    _request_class: type[ClientRequest] = ClientRequest
+    _middlewares: Sequence[ClientMiddlewareType] = ()
+    _trace_configs: Sequence[TraceConfig] = ()
     _source_traceback: traceback.StackSummary | None = None
     _instead: Any = None  # does all requests, if there is one (uvolt.swap)
     _default_proxy: StrOrURL | None = None
@@ -108,7 +114,7 @@ class ClientSession(_core.ClientSession):
         auth: BasicAuth | None = None,
         json_serialize: JSONEncoder = json_module.dumps,
         json_serialize_bytes: JSONBytesEncoder | None = None,
-        request_class: Any = None,
+        request_class: type[ClientRequest] = ClientRequest,
         response_class: type[ClientResponse] = ClientResponse,
         ws_response_class: Any = None,
         version: HttpVersion | str = HttpVersion11,
@@ -121,22 +127,17 @@ class ClientSession(_core.ClientSession):
         auto_decompress: bool = True,
         trust_env: bool = False,
         requote_redirect_url: bool = True,
-        trace_configs: Sequence[Any] | None = None,
+        trace_configs: Sequence[TraceConfig] | None = None,
         read_bufsize: int = 2**18,
         max_line_size: int = 8190,
         max_field_size: int = 8190,
         max_headers: int = 128,
         fallback_charset_resolver: CharsetResolver | None = None,
-        middlewares: Sequence[Any] = (),
+        middlewares: Sequence[ClientMiddlewareType] = (),
         ssl_shutdown_timeout: float | None | _Sentinel = sentinel,
     ) -> None:
         self._connector = None  # for __del__, whatever fails
         self._cookies_kept: Any = None
-        not_yet(
-            request_class=request_class,
-            trace_configs=trace_configs,
-            middlewares=middlewares,
-        )
         if loop is None:
             loop = asyncio.get_running_loop() if connector is None else connector._loop
         self._loop: Any = loop
@@ -183,7 +184,12 @@ class ClientSession(_core.ClientSession):
         self._default_headers: CIMultiDict[str] = CIMultiDict(headers or ())
         self._skip_auto_headers = frozenset(istr(name) for name in skip_auto_headers or ())
         self._response_class = response_class
-        self._trace_configs = list(trace_configs or ())
+        self._request_class = request_class
+        self._middlewares = middlewares
+        if trace_configs:
+            self._trace_configs = trace_configs
+            for config in trace_configs:
+                config.freeze()
         self._plain = (
             not trust_env
             and proxy is None
@@ -193,6 +199,9 @@ class ClientSession(_core.ClientSession):
             and self._version == HttpVersion11
             and not connector.force_close
             and response_class.__init__ is ClientResponse.__init__
+            and request_class is ClientRequest
+            and not middlewares
+            and not self._trace_configs
         )
         self._connector = connector
 
@@ -239,7 +248,7 @@ class ClientSession(_core.ClientSession):
         max_line_size: int | None = None,
         max_field_size: int | None = None,
         max_headers: int | None = None,
-        middlewares: Sequence[Any] | None = None,
+        middlewares: Sequence[ClientMiddlewareType] | None = None,
         upload_tracker: Any = None,
     ) -> ClientResponse:
         """The response to a request, after its redirects.
@@ -253,7 +262,6 @@ class ClientSession(_core.ClientSession):
         if self.closed:
             raise _support.session_closed()
         not_yet(
-            middlewares=middlewares,
             upload_tracker=upload_tracker,
             read_until_eof=not read_until_eof,
         )
@@ -304,7 +312,11 @@ class ClientSession(_core.ClientSession):
                 self._max_field_size if max_field_size is None else max_field_size,
                 self._max_headers if max_headers is None else max_headers,
             ),
+            middlewares=self._middlewares if middlewares is None else middlewares,
         )
+        if self._trace_configs:
+            call.traces = Traces(self)
+            call.trace_context = trace_request_ctx
         if call.timeout.total:
             call.end_by = self._loop.time() + call.timeout.total
         return await self._run(call, None)
@@ -315,11 +327,13 @@ class ClientSession(_core.ClientSession):
         if call.url.scheme not in self._connector.allowed_protocol_schema_set:
             raise NonHttpUrlClientError(call.url)
         try:
+            await call.begin(self._trace_configs)
             while True:
                 if response is None:
                     response = await self._hop(call)
                 if not call.allow_redirects or response.status not in REDIRECTS:
                     break
+                await call.tell("request_redirect", response)
                 location = response.headers.get("Location") or response.headers.get("URI")
                 if location is None:
                     break
@@ -328,20 +342,19 @@ class ClientSession(_core.ClientSession):
             response._history = tuple(call.history)
             await call.close()
             await check_status(response, call.raise_for_status)
+            await call.tell("request_end", response)
             return response
-        except BaseException:
+        except BaseException as exc:
             if response is not None:
                 response.close()
             await call.close()
+            await call.tell("request_exception", exc)
             raise
 
     async def _hop(self, call: Call) -> ClientResponse:
         """One exchange. Cookies that come with the answer are stored."""
-        connector = self._connector
-        if connector is None or connector._pool is None:
-            raise _support.session_closed()
         await self._set_credentials(call)
-        request = ClientRequest(
+        request = self._request_class(
             call.method,
             call.url,
             params=call.params,
@@ -366,20 +379,14 @@ class ClientSession(_core.ClientSession):
         )
         if request._body is not None:
             call.data = request._body  # made once: it may be half read
-        is_idempotent = self._retry_connection and call.method in IDEMPOTENT
         try:
-            response = await self._exchange_once(call, request, connector._pool, is_idempotent)
-        except (ClientOSError, ServerDisconnectedError) as exc:
-            # C repeats what it can repeat itself. A body that was read from a file is read again.
-            repeatable = is_idempotent and call.upload is not None
-            if not repeatable or isinstance(exc, ClientConnectorError) or call.closed_by_server:
-                raise
-            call.closed_by_server = True
-            assert call.upload is not None
-            await call.upload.wait()
-            if request._body is None or request._body.consumed:
-                raise
-            response = await self._exchange_once(call, request, connector._pool, False)
+            if call.middlewares:
+                handler = functools.partial(self._send, call)
+                with Expiry(self._loop, call.end_by):
+                    response = await build_client_middlewares(handler, call.middlewares)(request)
+                call.data = request._body
+            else:
+                response = await self._send(call, request)
         except ClientHttpProxyError as exc:  # a tunnel knows the origin only
             exc.request_info = exc.request_info._replace(url=request.url)
             raise
@@ -391,19 +398,48 @@ class ClientSession(_core.ClientSession):
         self._store_cookies(response)
         return response
 
+    async def _send(self, call: Call, request: ClientRequest) -> ClientResponse:
+        """What the innermost middleware calls: the exchange, once more if it may be repeated."""
+        is_idempotent = self._retry_connection and request.method in IDEMPOTENT
+        try:
+            return await self._exchange_once(call, request, is_idempotent)
+        except (ClientOSError, ServerDisconnectedError) as exc:
+            # C repeats what it can repeat itself. A body that was read from a file is read again.
+            repeatable = is_idempotent and call.upload is not None
+            if not repeatable or isinstance(exc, ClientConnectorError) or call.closed_by_server:
+                raise
+            call.closed_by_server = True
+            assert call.upload is not None
+            await call.upload.wait()
+            if request._body is None or request._body.consumed:
+                raise
+        return await self._exchange_once(call, request, False)
+
     async def _exchange_once(
-        self, call: Call, request: ClientRequest, pool: _core.HTTPPool, retry: bool
+        self, call: Call, request: ClientRequest, retry: bool
     ) -> ClientResponse:
-        request.finish_headers(pool.force_close)
-        head, body = request.head(), request.whole_body()
-        call.upload = Upload(request) if body is None else None
+        connector, traces = self._connector, call.traces
+        if connector is None or connector._pool is None:
+            raise _support.session_closed()
+        route = connector._pool.route(request.connection_key)
+        request.finish_headers(connector.force_close)
+        connect, head, body = None, b"", b""
+        if traces is None:
+            head, whole = request.head(), request.whole_body()
+            call.upload = None if whole is not None else Upload(request)
+            body = whole or b""
+        else:
+            has_upload = request._body is not None or request.expects_continue
+            call.upload = Upload(request, traces) if has_upload else None
+            connect = Connect(traces, connector, request, route, call.timeout, call.end_by)
         response: ClientResponse = await self._exchange(
             request.method,
             request.original_url,
-            pool.route(request.connection_key),
+            route,
             head,
             body or None,
             upload=call.upload,
+            connect=connect,
             timeout=call.timeout,
             end_by=call.end_by,
             retry=retry and call.upload is None,
@@ -413,6 +449,8 @@ class ClientSession(_core.ClientSession):
             read_bufsize=call.read_bufsize,
             limits=call.limits,
         )
+        if traces is not None:
+            response._on_read = traces.on_read
         return response
 
     async def _set_credentials(self, call: Call) -> None:
@@ -629,9 +667,9 @@ class ClientSession(_core.ClientSession):
         return self._trust_env
 
     @property
-    def trace_configs(self) -> list[Any]:
-        """None yet."""
-        return self._trace_configs
+    def trace_configs(self) -> Sequence[TraceConfig]:
+        """Who is told of requests."""
+        return self._trace_configs or []
 
     def __enter__(self) -> None:
         raise TypeError("Use async with instead")

@@ -16,7 +16,7 @@ import traceback
 import warnings
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import _core, connect
 from . import _support
@@ -43,10 +43,13 @@ from .exceptions import (
     ServerFingerprintMismatch,
     UnixClientConnectorError,
 )
-from .helpers import _Sentinel, ends_in_number, is_canonical_ipv4, sentinel
+from .helpers import _Sentinel, ends_in_number, is_canonical_ipv4, is_ip_address, sentinel
 from .reqrep import ConnectionKey, merge_ssl_params
 from .resolver import CachingResolver, DefaultResolver, DNSCache
 from .timeouts import ClientTimeout
+
+if TYPE_CHECKING:
+    from .tracing import Traces
 
 __all__ = ("AddrInfoType", "BaseConnector", "SocketFactoryType", "TCPConnector", "UnixConnector")
 
@@ -169,16 +172,21 @@ class BaseConnector:
         timeout: ClientTimeout,
         connect_by: float | None = None,
         end_by: float | None = None,
+        traces: Traces | None = None,
+        times: dict[str, float] | None = None,
     ) -> None:
         """Connect a connection that the pool has granted. Called by C.
 
         connect_by and end_by: loop.time() at which the connect and the total timeout are over.
+        traces: are told of it; times: loop.time() of the steps is put there.
         Raises ConnectionTimeoutError for the former and after timeout.sock_connect seconds,
         TimeoutError for the latter; ClientConnectorError and its kin; ClientConnectionError if the
         connector was closed meanwhile.
         """
         key: ConnectionKey = route.key
-        limit = Limit(self._loop, timeout.sock_connect, connect_by, end_by)
+        limit = Limit(
+            self._loop, timeout.sock_connect, connect_by, end_by, traces=traces, times=times
+        )
         try:
             if key.proxy is None:
                 await self._connect(conn, key, limit)
@@ -328,10 +336,10 @@ class TCPConnector(BaseConnector):
             )
         ]
 
-    async def _resolve_host(self, host: str, port: int) -> list[ResolveResult]:
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         """The addresses of a host, which may be one itself."""
         found = self._literal(host, port)
-        return await self._names.resolve(host, port) if found is None else found
+        return await self._names.resolve(host, port, traces) if found is None else found
 
     def _known_address(self, host: str, port: int) -> str | None:
         """The only address of a name that was resolved a while ago; None where there are several,
@@ -341,7 +349,14 @@ class TCPConnector(BaseConnector):
 
     async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
         tls = self._tls(key)
-        await self._reach(key, limit, lambda sock: self._make_transport(conn, sock, tls))
+
+        async def finish(sock: socket.socket) -> None:
+            limit.note("connect")
+            await self._make_transport(conn, sock, tls)
+            if tls is not None:
+                limit.note("tls")
+
+        await self._reach(key, limit, finish)
 
     async def _connect_by_proxy(self, conn: _core.HTTPConnection, key: Any, limit: Limit) -> None:
         from .tunnel import connect  # most programs have no proxy
@@ -391,7 +406,9 @@ class TCPConnector(BaseConnector):
         """The addresses of a host. Raises ClientConnectorDNSError."""
         try:
             with limit.of_lookup():
-                found = await self._resolve_host(host, port)
+                found = await self._resolve_host(host, port, limit.traces)
+            if not is_ip_address(host):
+                limit.note("dns")
         except OSError as exc:
             if is_ours(exc):
                 raise

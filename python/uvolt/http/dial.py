@@ -8,7 +8,7 @@ import functools
 import socket
 import ssl as ssl_module
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .abc import ResolveResult
 from .exceptions import (
@@ -20,6 +20,9 @@ from .exceptions import (
 )
 from .reqrep import ConnectionKey, Fingerprint
 from .timeouts import Expiry
+
+if TYPE_CHECKING:
+    from .tracing import Traces
 
 __all__ = ("AddrInfoType", "SocketFactoryType")
 
@@ -34,16 +37,20 @@ SocketFactoryType = Callable[[AddrInfoType], socket.socket]
 
 class Limit:
     """How long connecting may take: `when` of loop.time() for all of it, `sock_connect` seconds for
-    an attempt. One timer at a time."""
+    an attempt. One timer at a time. traces are told how it goes, times are noted; None: not."""
 
-    __slots__ = ("_loop", "_sock_connect", "when")
+    __slots__ = ("_loop", "_sock_connect", "times", "traces", "when")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         sock_connect: float | None,
         *by: float | None,
+        traces: Traces | None = None,
+        times: dict[str, float] | None = None,
     ) -> None:
+        self.traces = traces
+        self.times = times
         self._loop = loop
         self._sock_connect = sock_connect
         self.when = min((when for when in by if when is not None), default=None)
@@ -51,6 +58,11 @@ class Limit:
     def is_over(self) -> bool:
         """Whether there is no time left."""
         return self.when is not None and self._loop.time() >= self.when
+
+    def note(self, step: str) -> None:
+        """A step is done, now: "dns", "connect", "tls"."""
+        if self.times is not None:
+            self.times[step] = self._loop.time()
 
     def of_lookup(self) -> Expiry:
         """For finding the addresses of a name."""

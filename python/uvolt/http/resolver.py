@@ -6,9 +6,13 @@ import asyncio
 import socket
 import time
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from .abc import AbstractResolver, ResolveResult
 from .exceptions import ClientConnectionError
+
+if TYPE_CHECKING:
+    from .tracing import Traces
 
 __all__ = ("DefaultResolver", "ThreadedResolver")
 
@@ -131,24 +135,33 @@ class CachingResolver:
         self._cache = cache
         self._lookups: dict[tuple[str, int], asyncio.Task[list[ResolveResult]]] = {}
         self._closed = False
+        self.hits = self.misses = 0  # of the cache; who waits for a lookup under way hits it
 
     def known_address(self, host: str, port: int) -> str | None:
         """The address of a host that has only one, if it is in the cache."""
         return None if self._closed or self._cache is None else self._cache.only((host, port))
 
-    async def resolve(self, host: str, port: int) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int, traces: Traces | None = None
+    ) -> list[ResolveResult]:
         """The addresses of a host. Raises what the resolver raises: OSError."""
         if self._closed:
             raise ClientConnectionError("Connector is closed")
         if self._cache is None:
-            return await self._resolver.resolve(host, port, family=self._family)
+            self.misses += 1
+            return await self._ask(host, port, traces)
         key = (host, port)
         addresses = self._cache.get(key)
-        if addresses is not None:
-            return addresses
         lookup = self._lookups.get(key)
+        if addresses is not None or lookup is not None:
+            self.hits += 1
+            if traces is not None:
+                await traces.send("dns_cache_hit", host)
+            if addresses is not None:
+                return addresses
         if lookup is None:
-            lookup = self._loop.create_task(self._look_up(key, self._cache))
+            self.misses += 1
+            lookup = self._loop.create_task(self._look_up(key, self._cache, traces))
             self._lookups[key] = lookup
             lookup.add_done_callback(lambda done: self._looked_up(key, done))
         try:
@@ -160,8 +173,20 @@ class CachingResolver:
         # An answer that is not kept (max_size 0) is still an answer.
         return self._cache.get(key) or found
 
-    async def _look_up(self, key: tuple[str, int], cache: DNSCache) -> list[ResolveResult]:
-        addresses = await self._resolver.resolve(key[0], key[1], family=self._family)
+    async def _ask(self, host: str, port: int, traces: Traces | None) -> list[ResolveResult]:
+        if traces is None:
+            return await self._resolver.resolve(host, port, family=self._family)
+        await traces.send("dns_resolvehost_start", host)
+        addresses = await self._resolver.resolve(host, port, family=self._family)
+        await traces.send("dns_resolvehost_end", host)
+        return addresses
+
+    async def _look_up(
+        self, key: tuple[str, int], cache: DNSCache, traces: Traces | None
+    ) -> list[ResolveResult]:
+        if traces is not None:
+            await traces.send("dns_cache_miss", key[0])
+        addresses = await self._ask(*key, traces)
         cache.add(key, addresses)
         return addresses
 

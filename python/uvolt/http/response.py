@@ -66,6 +66,13 @@ class ClientResponse(_core.ClientResponse):
         stream_writer: Any = None,
     ) -> None:
         self._make(method, url, request_info, loop, session)
+        if traces:
+
+            async def on_read(_: Any) -> None:
+                for trace in traces:
+                    await trace.send_response_chunk_received(self.method, self.url, self._body)
+
+            self._on_read = on_read
 
     # ---- headers
 

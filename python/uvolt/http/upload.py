@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import zlib
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from .exceptions import (
@@ -14,6 +16,7 @@ from .exceptions import (
 
 if TYPE_CHECKING:
     from .request import ClientRequest
+    from .tracing import Traces
 
 LARGE: Final = 64 * 1024  # bytes that are compressed in a thread
 
@@ -21,8 +24,9 @@ LARGE: Final = 64 * 1024  # bytes that are compressed in a thread
 class Upload:
     """The body of one exchange: run in a task by C."""
 
-    def __init__(self, request: ClientRequest) -> None:
+    def __init__(self, request: ClientRequest, traces: Traces | None = None) -> None:
         self._request = request
+        self._traces = traces
         self._task: asyncio.Task[Any] | None = None
 
     @property
@@ -47,6 +51,10 @@ class Upload:
         self._task = asyncio.current_task()
         request = self._request
         writer = BodyWriter(response, bool(request.chunked), request.coding)
+        if self._traces is not None:
+            writer.on_chunk = functools.partial(
+                self._traces.send, "request_chunk_sent", request.method, request.url
+            )
         try:
             if request.expects_continue:
                 await response._continued()
@@ -98,10 +106,13 @@ class BodyWriter:
         self._chunked = chunked
         self._compressor = None if coding is None else make_compressor(coding)
         self.written = 0  # bytes of the body, before it was coded
+        self.on_chunk: Callable[[Any], Awaitable[None]] | None = None  # told of each piece first
         self.failed: BaseException | None = None  # what writing to the connection raised
 
     async def write(self, data: bytes | bytearray | memoryview, /) -> None:
         """Take some bytes; returns when more may come. TypeError for what is no bytes."""
+        if self.on_chunk is not None:
+            await self.on_chunk(data)
         if isinstance(data, memoryview) and (data.itemsize != 1 or data.ndim != 1):
             data = data.cast("B")
         elif not isinstance(data, bytes | bytearray | memoryview):
