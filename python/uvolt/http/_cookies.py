@@ -1,7 +1,11 @@
-"""Set-Cookie and Cookie fields as text (RFC 6265, 5.2 and 5.4), as lenient as aiohttp is.
+"""Set-Cookie and Cookie fields as text.
 
-Limits: 50 cookies of a response, 4096 bytes of name and value, 1024 of an attribute's value, 32
-attributes. Fields with control characters are skipped, whatever is in them.
+parse_set_cookie() is the algorithm of browsers (RFC 6265, 5.2, and RFC 6265bis, 5.6): what a jar
+keeps and sends back is what the server meant. parse_set_cookie_headers() and parse_cookie_header()
+are as lenient as aiohttp: response.cookies and the caller's own Cookie field.
+
+Limits: 50 cookies of a response, 4096 bytes of name and value, 1024 of an attribute's value.
+Fields with control characters are skipped, whatever is in them.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ import re
 from collections.abc import Sequence
 from http.cookies import CookieError, Morsel
 from typing import Any, Final
+
+from ._cookierules import parse_age, parse_date
 
 logger = logging.getLogger("uvolt.http")
 
@@ -151,15 +157,20 @@ def _parse_set_cookie(header: str) -> tuple[str, Morsel[str]] | None:
     if not _is_name(key):
         logger.warning("Can not load cookies: Illegal cookie name %r", key)
         return None
-    length = encoded_length(key + coded)
-    if length is None or length > PAIR_LENGTH:
-        return None
-    value = unquote(coded)
-    morsel = None if control(value) else make_morsel(key, value, coded)
+    morsel = _morsel_of(key, coded)
     if morsel is None:
         return None
     _set_attributes(morsel, header[end + 1 :])
     return key, morsel
+
+
+def _morsel_of(key: str, coded: str) -> Morsel[str] | None:
+    """The cookie of a pair as a server codes it; None if it is too long or cannot be sent."""
+    length = encoded_length(key + coded)
+    if length is None or length > PAIR_LENGTH:
+        return None
+    value = unquote(coded)
+    return None if control(value) else make_morsel(key, value, coded)
 
 
 def _quoted_pair(header: str) -> tuple[str, str, int] | None:
@@ -205,3 +216,50 @@ def _set_attributes(morsel: Morsel[str], text: str) -> None:
             value = unquote(value)
             if not control(value):
                 dict.__setitem__(morsel, name, value)
+
+
+# ---- as browsers read it ------------------------------------------------------------------------
+
+
+def parse_set_cookie(field: str) -> Morsel[str] | None:
+    """The cookie of a Set-Cookie field; None if it has none. Names may be of any characters. A
+    semicolon ends a part, in quotes, too: sent back within quotes it would end a cookie and begin
+    another. The value and the attributes are unquoted, as aiohttp does it; the morsel's
+    coded_value is as it came."""
+    if _control_but_tab(field):
+        return None
+    pair, _, attributes = field.partition(";")
+    name, equals, coded = pair.partition("=")
+    name, coded = name.strip(" \t"), coded.strip(" \t")
+    # A cookie without a name is a browsers' thing: RFC 6265 has none, and neither has aiohttp.
+    if not equals or not name or control(name):
+        return None
+    morsel = _morsel_of(name, coded)
+    if morsel is not None and attributes:
+        _read_attributes(morsel, attributes)
+    return morsel
+
+
+def _read_attributes(morsel: Morsel[str], text: str) -> None:
+    """The last of each counts; those that say nothing do not count at all."""
+    for part in text.split(";"):
+        name, _, value = part.partition("=")
+        name = name.strip(" \t").lower()
+        if name not in _ATTRIBUTES or not morsel.isReservedKey(name):
+            continue
+        # Past Morsel's own checks: all is checked here.
+        if name in _FLAGS:
+            dict.__setitem__(morsel, name, True)
+            continue
+        value = value.strip(" \t")
+        length = encoded_length(value)
+        if length is None or length > ATTRIBUTE_LENGTH:
+            continue
+        value = unquote(value)
+        if control(value):
+            continue
+        if name == "max-age" and parse_age(value) is None:
+            continue
+        if name == "expires" and parse_date(value) is None:
+            continue
+        dict.__setitem__(morsel, name, value)
