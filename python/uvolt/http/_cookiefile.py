@@ -97,7 +97,7 @@ def _records(data: dict[str, dict[str, dict[str, Any]]]) -> Iterator[Saved]:
             morsel = _checked(name, record["key"], record["value"], record["coded_value"])
             for attribute in morsel:
                 if attribute in record:
-                    morsel[attribute] = _attribute(record[attribute])
+                    morsel[attribute] = _attribute(attribute, record[attribute])
             if record.get("host_only"):
                 morsel["domain"] = ""  # or subdomains would get it from now on
             yield Saved(domain, name, morsel, expires)
@@ -106,16 +106,17 @@ def _records(data: dict[str, dict[str, dict[str, Any]]]) -> Iterator[Saved]:
 def _timestamp(value: Any, what: str) -> float:
     try:
         expires = float(value)
-    except (OverflowError, TypeError, ValueError):
-        expires = math.nan
-    if not math.isfinite(expires):
-        raise ValueError(f"{what}: expiration timestamp must be a finite number")
+        if not math.isfinite(expires):
+            raise ValueError(expires)
+    except (OverflowError, TypeError, ValueError) as exc:
+        raise ValueError(f"{what}: expiration timestamp must be a finite number") from exc
     return expires
 
 
-def _attribute(value: Any) -> Any:
-    if not isinstance(value, str | bool):
-        raise ValueError(f"{value!r} is no value of a cookie's attribute")
+def _attribute(name: str, value: Any) -> Any:
+    kinds = str if name in ("domain", "expires", "path") else (str, bool, int, float)
+    if not isinstance(value, kinds):
+        raise ValueError(f"a cookie's {name} cannot be {value!r}")
     return value
 
 
@@ -164,5 +165,5 @@ def _plain(name: str, morsel: Any) -> Morsel[str]:
     for attribute in made:
         value = dict.get(morsel, attribute)
         if value:
-            made[attribute] = _attribute(value)
+            made[attribute] = _attribute(attribute, value)
     return made

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.cookies import CookieError, Morsel
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ._cookierules import parse_age, parse_date
 
@@ -107,9 +107,10 @@ def parse_cookie_header(header: str) -> list[tuple[str, Morsel[str]]]:
             position = match.end()
         else:
             # Broken: what is before the next semicolon is one cookie if it has a name.
-            pair, _, _ = header[position:].partition(";")
-            position += len(pair) + 1
-            key, equals, coded = pair.partition("=")
+            end = header.find(";", position)
+            end = len(header) if end < 0 else end
+            key, equals, coded = header[position:end].partition("=")
+            position = end + 1
             if not equals:
                 continue
             key, coded = key.strip(), coded.strip()
@@ -126,19 +127,35 @@ def parse_cookie_header(header: str) -> list[tuple[str, Morsel[str]]]:
 
 def parse_set_cookie_headers(headers: Sequence[str]) -> list[tuple[str, Morsel[str]]]:
     """The cookies of Set-Cookie fields: at most one of each; invalid fields are skipped."""
-    cookies: list[tuple[str, Morsel[str]]] = []
+    return _first_cookies(headers, _parse_lenient)
+
+
+T = TypeVar("T")
+
+
+def _first_cookies(headers: Sequence[str], parse: Callable[[str], T | None]) -> list[T]:
+    """What parse() finds in the fields, no more than a response may set."""
+    cookies: list[T] = []
+    left = 0
     for number, header in enumerate(headers):
         if len(cookies) >= COOKIES_PER_RESPONSE:
             left = len(headers) - number
-            logger.debug("Ignored %d Set-Cookie field(s) over %d", left, COOKIES_PER_RESPONSE)
             break
-        parsed = _parse_set_cookie(header)
-        if parsed is not None:
-            cookies.append(parsed)
+        cookie = parse(header)
+        if cookie is not None:
+            cookies.append(cookie)
+    invalid = len(headers) - left - len(cookies)
+    if invalid or left:
+        logger.debug(
+            "Ignored %d invalid Set-Cookie field(s) and %d over the %d-cookie limit",
+            invalid,
+            left,
+            COOKIES_PER_RESPONSE,
+        )
     return cookies
 
 
-def _parse_set_cookie(header: str) -> tuple[str, Morsel[str]] | None:
+def _parse_lenient(header: str) -> tuple[str, Morsel[str]] | None:
     if not header or _control_but_tab(header):
         return None
     end = header.find(";")
@@ -219,6 +236,11 @@ def _set_attributes(morsel: Morsel[str], text: str) -> None:
 
 
 # ---- as browsers read it ------------------------------------------------------------------------
+
+
+def read_set_cookies(fields: Sequence[str]) -> list[Morsel[str]]:
+    """The cookies of a response's Set-Cookie fields, the first 50, see parse_set_cookie()."""
+    return _first_cookies(fields, parse_set_cookie)
 
 
 def parse_set_cookie(field: str) -> Morsel[str] | None:

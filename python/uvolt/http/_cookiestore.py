@@ -23,6 +23,7 @@ TOTAL_QUOTA: Final = 3000
 HEAP_SLACK: Final = 100
 
 Key = tuple[str, str, str]  # domain, path, name: what makes a cookie that one
+Item = tuple[float, int, Key]  # when it expires, a number of its own, what
 
 
 class Entry:
@@ -37,6 +38,7 @@ class Entry:
         "key",
         "length",
         "sent",
+        "ticket",
         "used",
     )
 
@@ -55,6 +57,7 @@ class Entry:
         self.is_received = is_received  # from a server, not from the program
         self.expires = expires  # seconds since the epoch; None: with the session
         self.created = self.used = 0  # numbers that grow with every use of the jar
+        self.ticket = 0  # the number of its item among what expires
         self.sent: Morsel[str] | None = None  # as it is sent, made when first needed
         self.length = 0  # bytes of that
 
@@ -93,7 +96,7 @@ class CookieStore:
         self.entries: dict[Key, Entry] = {}
         self.domains: dict[str, Domain] = {}
         self.secure: dict[str, set[Key]] = {}  # Secure cookies by name
-        self.heap: list[tuple[float, Key]] = []  # some items are out of date
+        self.heap: list[Item] = []  # what expires; some items are out of date
         self.uses = 0
 
     def has_room(self, key: Key, secure: bool, expires: float | None) -> bool:
@@ -108,6 +111,7 @@ class CookieStore:
         return self._make_room(key[0], secure)
 
     def add(self, entry: Entry) -> None:
+        """Store a cookie, in place of the one with its key."""
         host, path, name = entry.key
         domain = self.domains.get(host)
         if domain is None:
@@ -126,7 +130,11 @@ class CookieStore:
         dict.__setitem__(cookies, name, entry.cookie)
         self._note_secure(entry.key, bool(entry.cookie["secure"]))
         if entry.expires is not None:
-            heapq.heappush(self.heap, (entry.expires, entry.key))
+            if before is not None and before.expires == entry.expires:
+                entry.ticket = before.ticket
+            else:
+                entry.ticket = self.uses
+                heapq.heappush(self.heap, (entry.expires, entry.ticket, entry.key))
 
     def use(self, entries: Iterable[Entry]) -> None:
         """They went with a request."""
@@ -137,6 +145,7 @@ class CookieStore:
     # ---- dropping
 
     def delete(self, keys: Iterable[Key]) -> None:
+        """Drop those cookies that there are."""
         for key in keys:
             if self.entries.pop(key, None) is None:
                 continue
@@ -171,11 +180,11 @@ class CookieStore:
         while heap and heap[0][0] <= now:
             item = heapq.heappop(heap)
             if self._is_current(item):
-                self.delete([item[1]])
+                self.delete([item[2]])
 
-    def _is_current(self, item: tuple[float, Key]) -> bool:
-        entry = self.entries.get(item[1])
-        return entry is not None and entry.expires == item[0]
+    def _is_current(self, item: Item) -> bool:
+        entry = self.entries.get(item[2])
+        return entry is not None and entry.ticket == item[1]
 
     def _make_room(self, host: str, secure: bool) -> bool:
         """Drop what has expired, then what was not used for longest, where a limit is reached;

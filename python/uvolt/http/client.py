@@ -15,8 +15,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Coroutine, Iterable, Sequence
-from http.cookies import SimpleCookie
-from types import EllipsisType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from multidict import CIMultiDict, istr
@@ -24,6 +23,7 @@ from yarl import URL, Query
 
 from .. import _core
 from . import _support
+from ._sessioncookies import cookie_field, cookies_for, kept_cookies, store_cookies
 from .abc import AbstractCookieJar
 from .call import (
     REDIRECTS,
@@ -33,7 +33,7 @@ from .call import (
     is_host,
 )
 from .connector import BaseConnector, TCPConnector
-from .cookiejar import CookieJar, DummyCookieJar, RequestCookies
+from .cookiejar import CookieJar
 from .exceptions import (
     ClientConnectorError,
     ClientError,
@@ -361,7 +361,7 @@ class ClientSession(_core.ClientSession):
             headers=call.headers,
             skip_auto_headers=call.skip_auto_headers,
             data=call.data,
-            cookies=self._cookies_for(call),
+            cookies=cookies_for(self._cookie_jar, call.url, call.cookies),
             auth=call.auth,
             version=self._version,
             compress=call.compress,
@@ -485,37 +485,15 @@ class ClientSession(_core.ClientSession):
                 "encoded in URL"
             )
 
-    # ---- cookies
-
-    def _cookies_for(self, call: Call) -> LooseCookies:
-        cookies = self._cookie_jar.filter_cookies(call.url)
-        if call.cookies is not None:
-            jar = self._cookie_jar
-            own = RequestCookies(
-                unsafe=jar.unsafe,
-                quote_cookie=jar.quote_cookie,
-                treat_as_secure_origin=jar.treat_as_secure_origin,
-            )
-            own.update_cookies(call.cookies)
-            merged: SimpleCookie = SimpleCookie()
-            for name, morsel in cookies.items():
-                dict.__setitem__(merged, name, morsel)
-            for name, morsel in own.filter_cookies(call.url).items():
-                dict.__setitem__(merged, name, morsel)
-            return merged
-        return cookies
+    # ---- cookies, for C
 
     def _store_cookies(self, response: ClientResponse) -> None:
         """Called for every response; from C only if it has a Set-Cookie."""
-        if response.has_set_cookie:
-            headers = response.headers.getall("Set-Cookie", ())
-            if headers:
-                self._cookie_jar.update_cookies_from_headers(headers, response.url)
+        store_cookies(self._cookie_jar, response)
 
     def _cookie_header(self, url: URL) -> str | None:
         """The Cookie field of a plain request. Called by C while there are any cookies."""
-        cookies = self._cookie_jar.filter_cookies(url)
-        return cookies.output(header="", sep=";").strip() if cookies else None
+        return cookie_field(self._cookie_jar, url)
 
     # ---- for C
 
@@ -724,18 +702,6 @@ def not_yet(**arguments: object) -> None:
     for name, value in arguments.items():
         if value:
             raise NotImplementedError(f"uvolt.http does not support {name}= yet")
-
-
-def kept_cookies(jar: AbstractCookieJar) -> Any:
-    """What C looks at to know that there is no cookie to send: a sized object, None for a jar that
-    never has one, ... for one that must be asked every time."""
-    result: dict[Any, Any] | EllipsisType | None = ...
-    chooses = type(jar).filter_cookies  # what a subclass may replace
-    if isinstance(jar, CookieJar) and chooses is CookieJar.filter_cookies:
-        result = jar._cookies
-    elif isinstance(jar, DummyCookieJar) and chooses is DummyCookieJar.filter_cookies:
-        result = None
-    return result
 
 
 # ---- request() ----------------------------------------------------------------------------------

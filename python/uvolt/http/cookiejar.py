@@ -26,13 +26,12 @@ from ._cookierules import (
     keeps_prefix,
 )
 from ._cookies import (
-    COOKIES_PER_RESPONSE,
     as_received,
     control,
     encoded_length,
     logger,
     make_morsel,
-    parse_set_cookie,
+    read_set_cookies,
 )
 from ._cookiestore import CookieStore, Entry, Key
 from .abc import AbstractCookieJar, ClearCookiePredicate
@@ -153,16 +152,7 @@ class CookieJar(AbstractCookieJar):
         if not headers or (not self._unsafe and is_ip_address(response_url.raw_host)):
             return
         is_secure = self._is_secure(response_url)
-        read = 0
-        for number, field in enumerate(headers):
-            if read >= COOKIES_PER_RESPONSE:
-                left = len(headers) - number
-                logger.debug("Ignored %d Set-Cookie field(s) over %d", left, COOKIES_PER_RESPONSE)
-                break
-            cookie = parse_set_cookie(field)
-            if cookie is None:
-                continue
-            read += 1
+        for cookie in read_set_cookies(headers):
             name = cookie.key
             if (cookie["secure"] and not is_secure) or not keeps_prefix(name, cookie):
                 logger.debug(

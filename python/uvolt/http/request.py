@@ -288,6 +288,10 @@ class ClientRequest:
         """Add cookies to the Cookie field."""
         if not cookies:
             return
+        field = getattr(cookies, "field", None)
+        if field is not None and "Cookie" not in self.headers:
+            self.headers["Cookie"] = field  # all of them, in their order
+            return
         merged: SimpleCookie = SimpleCookie()
         if "Cookie" in self.headers:
             merged.update(parse_cookie_header(self.headers["Cookie"]))
