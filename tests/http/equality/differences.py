@@ -270,6 +270,25 @@ REASONS = {
         "b''",
         "there is nothing that could be missing",
     ),
+    # ---- cookies; docs/cookies.md has all
+    "Secure": Reason(
+        "a Secure cookie of a response without TLS",
+        "kept",
+        "not kept",
+        "RFC 6265bis, 5.7 (class 11)",
+    ),
+    "epoch": Reason(
+        "Expires=Thu, 01 Jan 1970 00:00:00 GMT of a cookie",
+        "it has no end",
+        "it is deleted",
+        "that is how cookies are deleted",
+    ),
+    "as it came": Reason(
+        "cookies of servers",
+        "quoted anew, by name",
+        "as they came, the longest path first, then the oldest",
+        "RFC 6265, 5.4",
+    ),
 }
 
 
@@ -497,6 +516,26 @@ LISTED = [
         "ClientConnectorError",
         ("error.args", "error.os_error", "error.str", "error.strerror"),
         ("TCPConnector, local_addr that is not there",),
+    ),
+    # ---- cookies
+    Listed("Secure", "200", "200", ("jar",), ("stored 'a=b; Secure'",)),
+    Listed(
+        "epoch",
+        "200",
+        "200",
+        ("jar", "wire"),
+        ("stored 'a=b; Expires=Thu, 01 Jan 1970 00:00:00 GMT'",),
+    ),
+    Listed("as it came", "200", "200", ("wire",), ("stored 'a='",)),
+    Listed(
+        "as it came",
+        "200",
+        "200",
+        ("jar", "wire"),  # and a Secure one among them
+        (
+            *_each("CookieJar({}), localhost", ("unsafe", "quote_cookie=False", "secure origin")),
+            "CookieJar(unsafe), 127.0.0.1",
+        ),
     ),
     # ---- responses
     Listed(
