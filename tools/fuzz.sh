@@ -5,7 +5,7 @@
 # build/fuzz/corpus), so that the next run goes on from there. A finding ends the script with status 1; its input is
 # build/fuzz/crashes/TARGET-*. A target that needs more than csrc/proto says so in a line "fuzz-build: FLAGS FILES";
 # @core there stands for all of csrc and an embedded Python: UVOLT_FUZZ_PYTHON (default .venv/bin/python), which has
-# the packages that uvolt.http needs.
+# the packages that uvolt.http needs. The target "multipart" is fuzz/multipart.py, run by that Python.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +14,7 @@ shift || true
 targets=("$@")
 if [ ${#targets[@]} = 0 ]; then
     for source in fuzz/*.c; do targets+=("$(basename "$source" .c)"); done
+    targets+=(multipart)
 fi
 command -v "${CLANG:-clang}" >/dev/null || {
     echo "tools/fuzz.sh: needs clang: apt install clang" >&2
@@ -50,6 +51,7 @@ EOF
 
 build() {
     local extra
+    [ "$1" != multipart ] || return 0
     extra=$(sed -n 's/.*fuzz-build: \(.*[^ *\/]\).*/\1/p' "fuzz/$1.c")
     if [[ $extra == *@core* ]]; then extra=${extra/@core/$(core)}; fi
     # shellcheck disable=SC2086  # one word a flag
@@ -57,6 +59,10 @@ build() {
 }
 
 run() {
+    if [ "$1" = multipart ]; then
+        "$UVOLT_FUZZ_PYTHON" fuzz/multipart.py "$seconds"
+        return
+    fi
     mkdir -p "$kept/$1"
     local dictionary=()
     [ -f "fuzz/$1.dict" ] && dictionary=("-dict=fuzz/$1.dict")

@@ -25,7 +25,7 @@ Buffer = bytes | bytearray | memoryview
 
 def whole_quartets(data: bytes) -> tuple[bytes, bytes]:
     """base64 as far as it can be decoded without what follows, and the one to three letters that
-    cannot. What is no base64 is left where it is, or comes before these letters."""
+    cannot. A line end among these stays with them; much else that is no base64 goes first."""
     left = len(data.translate(None, _NOT_BASE64)) % 4
     if not left:
         return data, b""
@@ -34,6 +34,8 @@ def whole_quartets(data: bytes) -> tuple[bytes, bytes]:
         cut -= 1
         left -= data[cut] in _is_base64
     tail = data[cut:]
+    if len(tail) <= 16:
+        return data[:cut], tail
     return data[:cut] + tail.translate(None, _BASE64), tail.translate(None, _NOT_BASE64)
 
 

@@ -70,6 +70,7 @@ class BodyPartReader:
         self._mark = 0  # where in it the last piece begins
         self._is_fresh = True  # nothing was read yet
         self._has_end = False  # all of _ahead is the part's, and there is no more
+        self._is_cut = False  # the body has ended before the part
         self._line: bytes | None = None  # what readline() gives next
         self._b64_carry = b""  # of base64, for the next piece
 
@@ -146,8 +147,9 @@ class BodyPartReader:
             count = min(size, self._mark)
             if count and len(self._ahead) - count >= behind:
                 return self._give(count)
-            piece = await self._content.read(max(size, behind))
+            piece = b"" if self._is_cut else await self._content.read(max(size, behind))
             if not piece:
+                self._is_cut = True
                 if not self._ahead:
                     raise ValueError("Reading after EOF: the body ends without a boundary")
                 return self._give(min(size, len(self._ahead)))
@@ -199,7 +201,7 @@ class BodyPartReader:
         line = self._line
         if line is None:
             line = await self._content.readline()
-            if self._is_boundary(line):
+            if self._is_fresh and line.startswith(self._boundary):
                 self._at_eof = True
                 put_back(self._content, line)
                 return b""
@@ -207,16 +209,13 @@ class BodyPartReader:
         if not line or not following:
             raise ValueError("Reading after EOF: the body ends without a boundary")
         self._is_fresh = False
-        self._line = following
-        if self._is_boundary(following):
+        if line.endswith(b"\r\n") and following.startswith(self._boundary):
             self._at_eof = True
             self._line = None
             put_back(self._content, following)
-            return line[:-2] if line.endswith(b"\r\n") else line[:-1]
+            return line[:-2]
+        self._line = following
         return line
-
-    def _is_boundary(self, line: bytes) -> bool:
-        return line.rstrip(b"\r\n") in (self._boundary, self._boundary + b"--")
 
     async def release(self) -> None:
         """Read the rest, and drop it."""
