@@ -2,10 +2,10 @@
 
     python fuzz/multipart.py [SECONDS [SEED]]
 
-What must hold: whole, byte by byte and in random pieces one outcome; reading a part whole, in chunks
-of any size and line by line gives the same bytes; no exception but those a caller is told of; no
-more time than a body of its size may take; and where aiohttp reads a body to its end, ours does and
-with the same parts. tests/http/test_multipart_fuzz.py runs some of it.
+What must hold: whole, byte by byte and in random pieces one outcome; reading a part whole, in
+chunks of any size and line by line gives the same bytes; no exception but those a caller is told
+of; no more time than a body of its size may take; and where aiohttp reads a body to its end, ours
+does and with the same parts. tests/http/test_multipart_fuzz.py runs some of it.
 """
 
 from __future__ import annotations
@@ -153,7 +153,9 @@ async def read_all(reader: Any, how: str, sizes: random.Random) -> list[Any]:
     return out
 
 
-async def outcome(ours: bool, data: list[bytes], how: str, kind: str = "mixed", seed: int = 0) -> Any:
+async def outcome(
+    ours: bool, data: list[bytes], how: str, kind: str = "mixed", seed: int = 0
+) -> Any:
     """What reading gives: the parts, or the class of the exception. The data comes piece by
     piece, as the reader waits for it."""
     module: Any = http.multipart if ours else aiohttp.multipart
