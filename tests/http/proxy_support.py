@@ -34,6 +34,7 @@ class Proxy:
         self.socks: list[tuple[str, int, bytes]] = []  # host, port, kind of address
         self.credentials: list[tuple[bytes, bytes]] = []
         self.password: tuple[bytes, bytes] | None = None
+        self.refused: dict[str, int] = {}  # hosts, and what SOCKS says of them
         self.answer: Answer | None = None
 
     def place(self, host: str, port: int) -> tuple[str, int]:
@@ -129,6 +130,9 @@ class Proxy:
             else socket.inet_ntop(socket.AF_INET if head[3] == 1 else socket.AF_INET6, address)
         )
         self.socks.append((host, port, head[3:]))
+        if host in self.refused:
+            writer.write(bytes([5, self.refused[host], 0, 1]) + bytes(6))
+            return
         writer.write(b"\5\0\0\1" + bytes(4) + b"\0\0")
         await self.relay(reader, writer, self.place(host, port), b"")
 

@@ -10,7 +10,7 @@ import socket
 
 import pytest
 import support
-from http_support import answers, raw, resolver_to, response
+from http_support import answers, raw, response
 from proxy_support import proxy, says
 
 pytest.importorskip("uvolt.http")
@@ -139,6 +139,22 @@ def test_any_answer(seed):
     assert {"over", "SocksError"} <= outcomes
 
 
+class Fixed:
+    """A resolver with the same answer for every name."""
+
+    def __init__(self, addresses):
+        self.addresses = addresses
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        assert self.addresses, f"{host} was looked up"
+        flags = socket.AI_NUMERICHOST
+        rest = {"hostname": host, "port": port, "family": family, "proto": 0, "flags": flags}
+        return [{"host": address, **rest} for address in self.addresses]
+
+    async def close(self):
+        pass
+
+
 # -- requests -------------------------------------------------------------------------------------
 
 
@@ -259,17 +275,10 @@ def test_tls_through_socks_is_verified(ours, certificates):
 
 
 def test_names_are_the_proxy_s_to_look_up_with_socks5h(ours):
-    class Never(ours.http.abc.AbstractResolver if hasattr(ours.http, "abc") else object):
-        async def resolve(self, host, port=0, family=socket.AF_INET):
-            raise AssertionError(f"{host} was looked up")
-
-        async def close(self):
-            pass
-
     async def main():
         async with raw(OK) as server, proxy("socks5h") as by:
             by.hosts["origin.invalid"] = (support.LOCALHOST, server.port)
-            connector = ours.http.TCPConnector(resolver=Never())
+            connector = ours.http.TCPConnector(resolver=Fixed([]))
             async with ours.session(connector=connector, proxy=by.url) as http:
                 assert await get(http, "http://origin.invalid/") == b"ok"
                 assert by.socks == [("origin.invalid", 80, b"\3")]
@@ -282,31 +291,20 @@ def test_names_are_the_proxy_s_to_look_up_with_socks5h(ours):
 def test_with_socks5_the_next_address_is_tried(ours):
     async def main():
         async with raw(OK) as server, proxy("socks5") as by:
-            refused = {"192.0.2.1"}
-            by.hosts["192.0.2.2"] = (support.LOCALHOST, server.port)
-            serve = by.serve_socks
-
-            async def serve_socks(reader, writer):
-                await reader.readexactly(3)
-                writer.write(b"\5\0")
-                head = await reader.readexactly(10)
-                host = socket.inet_ntoa(head[4:8])
-                by.socks.append(host)
-                if host in refused:
-                    writer.write(b"\5\4\0\1" + bytes(6))
-                    return
-                writer.write(DONE)
-                await by.relay(reader, writer, by.place(host, 80), b"")
-
-            by.serve_socks = serve_socks
-            assert serve
-            resolver = resolver_to(ours, "192.0.2.1", "192.0.2.2")
-            connector = ours.http.TCPConnector(resolver=resolver)
+            by.hosts["192.0.2.3"] = (support.LOCALHOST, server.port)
+            by.refused = {"192.0.2.1": 4, "192.0.2.2": 3}
+            addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+            connector = ours.http.TCPConnector(resolver=Fixed(addresses), use_dns_cache=False)
             async with ours.session(connector=connector, proxy=by.url) as http:
                 assert await get(http, "http://origin.invalid/") == b"ok"
-                assert by.socks == ["192.0.2.1", "192.0.2.2"]
-                refused.add("192.0.2.2")
-                http.connector._pool.close()
+                assert [host for host, _, _ in by.socks] == addresses
+            # What another address does not change is not tried again.
+            by.refused = {"192.0.2.1": 2}
+            connector = ours.http.TCPConnector(resolver=Fixed(addresses))
+            async with ours.session(connector=connector, proxy=by.url) as http:
+                with pytest.raises(ours.http.ClientProxyConnectionError, match="not allowed"):
+                    await get(http, "http://origin.invalid/")
+                assert len(by.socks) == 4
 
     ours.run(main)
 

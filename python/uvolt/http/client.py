@@ -288,12 +288,7 @@ class ClientSession(_core.ClientSession):
             auth=auth,
             ssl=merge_ssl_params(ssl, verify_ssl, ssl_context, fingerprint),
             server_hostname=server_hostname,
-            proxy=choose_proxy(
-                self._default_proxy if proxy is None else proxy,
-                self._default_proxy_auth if proxy_auth is None else proxy_auth,
-                proxy_headers,
-                self._default_headers,
-            ),
+            proxy=choose_proxy(self, proxy, proxy_auth, proxy_headers),
             asks_environment=self._trust_env and proxy is None and self._default_proxy is None,
             skip_auto_headers=self._skip_auto_headers.union(skip_auto_headers or ()),
             compress=compress,

@@ -5,7 +5,7 @@ Source: https://docs.aiohttp.org/en/stable/client_advanced.html#proxy-support. S
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -14,6 +14,9 @@ from .exceptions import InvalidURL
 from .helpers import BasicAuth, strip_auth_from_url
 from .reqrep import ConnectionKey
 from .typedefs import LooseHeaders, StrOrURL
+
+if TYPE_CHECKING:
+    from .client import ClientSession
 
 __all__ = ("Proxy", "ProxyKey")
 
@@ -60,21 +63,23 @@ class ProxyKey(ConnectionKey):
 
 
 def choose_proxy(
-    proxy: StrOrURL | None,
-    auth: Any,
-    headers: LooseHeaders | None,
-    session_headers: CIMultiDict[str],
+    session: ClientSession, proxy: StrOrURL | None, auth: Any, headers: LooseHeaders | None
 ) -> Proxy | None:
-    """The proxy of a request that names one, or names "" for none. The session's headers are not
-    for the proxy, but its User-Agent is sent there too.
+    """The proxy of a request that names one, or names "" for none; else its session's. A session's
+    credentials are for its own proxy, or if it has none, for those of its requests. Its headers
+    are not for proxies, but its User-Agent is sent there too.
 
     Raises InvalidURL for what is no URL of a proxy, ValueError for credentials of another type.
     """
+    if auth is None and (proxy is None or session._default_proxy is None):
+        auth = session._default_proxy_auth
+    if proxy is None:
+        proxy = session._default_proxy
     if not proxy:
         return None
     fields: CIMultiDict[str] = CIMultiDict(headers or ())
-    if "User-Agent" in session_headers and "User-Agent" not in fields:
-        fields["User-Agent"] = session_headers["User-Agent"]
+    if "User-Agent" in session._default_headers:
+        fields.setdefault("User-Agent", session._default_headers["User-Agent"])
     return parse_proxy(proxy, auth, tuple(fields.items()))
 
 
