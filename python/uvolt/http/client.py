@@ -47,7 +47,7 @@ from .exceptions import (
 from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
 from .middlewares import ClientMiddlewareType, build_client_middlewares
 from .payload import JsonBytesPayload, JsonPayload
-from .proxy import choose_proxy
+from .proxy import asks_environment, choose_proxy
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion11, merge_ssl_params
 from .request import AUTO_HEADERS, IDEMPOTENT, ClientRequest, merge_headers, parse_version
 from .response import ClientResponse
@@ -289,7 +289,7 @@ class ClientSession(_core.ClientSession):
             ssl=merge_ssl_params(ssl, verify_ssl, ssl_context, fingerprint),
             server_hostname=server_hostname,
             proxy=choose_proxy(self, proxy, proxy_auth, proxy_headers),
-            asks_environment=self._trust_env and proxy is None and self._default_proxy is None,
+            asks_environment=asks_environment(self, proxy),
             skip_auto_headers=self._skip_auto_headers.union(skip_auto_headers or ()),
             compress=compress,
             chunked=chunked,

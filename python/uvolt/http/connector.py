@@ -71,6 +71,7 @@ class BaseConnector:
     allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS
     _pool: _core.HTTPPool | None = None  # for __del__ after an __init__ that failed
     _source_traceback: traceback.StackSummary | None = None
+    _has_proxies = False  # whether it can connect by one
     _direct = False  # C may connect: see _known_address()
 
     def __init__(
@@ -228,6 +229,7 @@ class TCPConnector(BaseConnector):
 
     allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS | {"tcp"}
     _proxy_ssl: SSLArgument | None = None
+    _has_proxies = True
 
     def __init__(
         self,

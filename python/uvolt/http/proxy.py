@@ -83,6 +83,13 @@ def choose_proxy(
     return parse_proxy(proxy, auth, tuple(fields.items()))
 
 
+def asks_environment(session: ClientSession, proxy: StrOrURL | None) -> bool:
+    """Whether the environment is asked for the proxy of a request that names this one."""
+    is_given = proxy is not None or session._default_proxy is not None
+    connector = session._connector
+    return session._trust_env and not is_given and connector is not None and connector._has_proxies
+
+
 def parse_proxy(
     proxy: StrOrURL, auth: Any = None, headers: tuple[tuple[str, str], ...] = ()
 ) -> Proxy:
