@@ -115,6 +115,7 @@ from .tracing import (
     TraceRequestStartParams,
     TraceResponseChunkReceivedParams,
 )
+from .upload import UploadTracker
 
 __all__ = (
     "EMPTY_PAYLOAD",
@@ -208,6 +209,7 @@ __all__ = (
     "UnixClientConnectorError",
     "UnixConnector",
     "UploadAbortedError",
+    "UploadTracker",
     "WSMessageTypeError",
     "WSServerHandshakeError",
     "content_disposition_filename",

@@ -32,6 +32,7 @@ from .upload import Upload
 if TYPE_CHECKING:
     from .middlewares import ClientMiddlewareType
     from .tracing import Traces
+    from .upload import UploadTracker
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 CREDENTIALS: Final = ("Authorization", "Cookie", "Proxy-Authorization")
@@ -71,7 +72,9 @@ class Call:
     closed_by_server: bool = False
     upload: Upload | None = None
     middlewares: Sequence[ClientMiddlewareType] = ()
+    retry: bool = True
     traces: Traces | None = None
+    tracker: UploadTracker | None = None
     trace_context: object = None
 
     async def begin(self, configs: Iterable[Any]) -> None:

@@ -35,24 +35,23 @@ from .call import (
 from .connector import BaseConnector, TCPConnector
 from .cookiejar import CookieJar
 from .exceptions import (
-    ClientConnectorError,
     ClientError,
     ClientHttpProxyError,
     ClientOSError,
     InvalidUrlClientError,
     InvalidUrlRedirectClientError,
     NonHttpUrlClientError,
-    ServerDisconnectedError,
 )
+from .exchange import send
 from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
 from .middlewares import ClientMiddlewareType, build_client_middlewares
 from .payload import JsonBytesPayload, JsonPayload
 from .proxy import asks_environment, choose_proxy
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion11, merge_ssl_params
-from .request import AUTO_HEADERS, IDEMPOTENT, ClientRequest, merge_headers, parse_version
+from .request import AUTO_HEADERS, ClientRequest, merge_headers, parse_version
 from .response import ClientResponse
 from .timeouts import ClientTimeout, Expiry, request_timeout, session_timeout
-from .tracing import Connect, TraceConfig, Traces
+from .tracing import TraceConfig, Traces
 from .typedefs import (
     CharsetResolver,
     JSONBytesEncoder,
@@ -62,7 +61,7 @@ from .typedefs import (
     RaiseForStatus,
     StrOrURL,
 )
-from .upload import Upload
+from .upload import UploadTracker
 
 __all__ = ("ClientSession", "request")
 
@@ -135,6 +134,7 @@ class ClientSession(_core.ClientSession):
         fallback_charset_resolver: CharsetResolver | None = None,
         middlewares: Sequence[ClientMiddlewareType] = (),
         ssl_shutdown_timeout: float | None | _Sentinel = sentinel,
+        retry: bool = True,
     ) -> None:
         self._connector = None  # for __del__, whatever fails
         self._cookies_kept: Any = None
@@ -184,6 +184,7 @@ class ClientSession(_core.ClientSession):
         self._default_headers: CIMultiDict[str] = CIMultiDict(headers or ())
         self._skip_auto_headers = frozenset(istr(name) for name in skip_auto_headers or ())
         self._response_class = response_class
+        self._retry_connection = retry
         self._request_class = request_class
         self._middlewares = middlewares
         if trace_configs:
@@ -249,7 +250,8 @@ class ClientSession(_core.ClientSession):
         max_field_size: int | None = None,
         max_headers: int | None = None,
         middlewares: Sequence[ClientMiddlewareType] | None = None,
-        upload_tracker: Any = None,
+        upload_tracker: UploadTracker | None = None,
+        retry: bool | None = None,
     ) -> ClientResponse:
         """The response to a request, after its redirects.
 
@@ -259,62 +261,71 @@ class ClientSession(_core.ClientSession):
         if self._instead is not None:  # uvolt.swap's: a session of aiohttp's own does it
             given = asked_for(locals())
             return await self._instead(method, str_or_url, **given)  # type: ignore[no-any-return]
-        if self.closed:
-            raise _support.session_closed()
-        not_yet(
-            upload_tracker=upload_tracker,
-            read_until_eof=not read_until_eof,
-        )
-        if chunked is not None and not isinstance(chunked, bool):
-            warnings.warn("Chunk size is deprecated #1615", DeprecationWarning, stacklevel=2)
-        if data is not None and json is not None:
-            raise ValueError("data and json parameters can not be used at the same time")
-        if json is not None:
-            if self._json_serialize_bytes is not None:
-                data = JsonBytesPayload(json, dumps=self._json_serialize_bytes)
-            else:
-                data = JsonPayload(json, dumps=self._json_serialize)
+        if upload_tracker is not None:
+            upload_tracker._bind()
         try:
-            url = self._build_url(str_or_url)
-        except ValueError as exc:
-            raise InvalidUrlClientError(str_or_url) from exc
-        call = Call(
-            method=method.upper(),
-            url=url,
-            params=params or {},
-            data=data,
-            headers=merge_headers(self._default_headers, headers),
-            cookies=cookies,
-            auth=auth,
-            ssl=merge_ssl_params(ssl, verify_ssl, ssl_context, fingerprint),
-            server_hostname=server_hostname,
-            proxy=choose_proxy(self, proxy, proxy_auth, proxy_headers),
-            asks_environment=asks_environment(self, proxy),
-            skip_auto_headers=self._skip_auto_headers.union(skip_auto_headers or ()),
-            compress=compress,
-            chunked=chunked,
-            expect100=expect100,
-            allow_redirects=allow_redirects,
-            max_redirects=max_redirects,
-            raise_for_status=(
-                self._raise_for_status if raise_for_status is None else raise_for_status
-            ),
-            timeout=self._timeout if timeout is sentinel else request_timeout(timeout),
-            auto_decompress=(self._auto_decompress if auto_decompress is None else auto_decompress),
-            read_bufsize=self._read_bufsize if read_bufsize is None else read_bufsize,
-            limits=(
-                self._max_line_size if max_line_size is None else max_line_size,
-                self._max_field_size if max_field_size is None else max_field_size,
-                self._max_headers if max_headers is None else max_headers,
-            ),
-            middlewares=self._middlewares if middlewares is None else middlewares,
-        )
-        if self._trace_configs:
-            call.traces = Traces(self)
-            call.trace_context = trace_request_ctx
-        if call.timeout.total:
-            call.end_by = self._loop.time() + call.timeout.total
-        return await self._run(call, None)
+            if self.closed:
+                raise _support.session_closed()
+            not_yet(
+                read_until_eof=not read_until_eof,
+            )
+            if chunked is not None and not isinstance(chunked, bool):
+                warnings.warn("Chunk size is deprecated #1615", DeprecationWarning, stacklevel=2)
+            if data is not None and json is not None:
+                raise ValueError("data and json parameters can not be used at the same time")
+            if json is not None:
+                if self._json_serialize_bytes is not None:
+                    data = JsonBytesPayload(json, dumps=self._json_serialize_bytes)
+                else:
+                    data = JsonPayload(json, dumps=self._json_serialize)
+            try:
+                url = self._build_url(str_or_url)
+            except ValueError as exc:
+                raise InvalidUrlClientError(str_or_url) from exc
+            call = Call(
+                method=method.upper(),
+                url=url,
+                params=params or {},
+                data=data,
+                headers=merge_headers(self._default_headers, headers),
+                cookies=cookies,
+                auth=auth,
+                ssl=merge_ssl_params(ssl, verify_ssl, ssl_context, fingerprint),
+                server_hostname=server_hostname,
+                proxy=choose_proxy(self, proxy, proxy_auth, proxy_headers),
+                asks_environment=asks_environment(self, proxy),
+                skip_auto_headers=self._skip_auto_headers.union(skip_auto_headers or ()),
+                compress=compress,
+                chunked=chunked,
+                expect100=expect100,
+                allow_redirects=allow_redirects,
+                max_redirects=max_redirects,
+                raise_for_status=(
+                    self._raise_for_status if raise_for_status is None else raise_for_status
+                ),
+                timeout=self._timeout if timeout is sentinel else request_timeout(timeout),
+                auto_decompress=(
+                    self._auto_decompress if auto_decompress is None else auto_decompress
+                ),
+                read_bufsize=self._read_bufsize if read_bufsize is None else read_bufsize,
+                limits=(
+                    self._max_line_size if max_line_size is None else max_line_size,
+                    self._max_field_size if max_field_size is None else max_field_size,
+                    self._max_headers if max_headers is None else max_headers,
+                ),
+                middlewares=self._middlewares if middlewares is None else middlewares,
+                retry=self._retry_connection if retry is None else retry,
+                tracker=upload_tracker,
+            )
+            if self._trace_configs:
+                call.traces = Traces(self)
+                call.trace_context = trace_request_ctx
+            if call.timeout.total:
+                call.end_by = self._loop.time() + call.timeout.total
+            return await self._run(call, None)
+        finally:
+            if upload_tracker is not None:
+                upload_tracker._finalize()
 
     async def _run(self, call: Call, response: ClientResponse | None) -> ClientResponse:
         """Hop by hop to the last response. `response`: the first hop's, if there was one."""
@@ -376,12 +387,12 @@ class ClientSession(_core.ClientSession):
             call.data = request._body  # made once: it may be half read
         try:
             if call.middlewares:
-                handler = functools.partial(self._send, call)
+                handler = functools.partial(send, self, call)
                 with Expiry(self._loop, call.end_by):
                     response = await build_client_middlewares(handler, call.middlewares)(request)
                 call.data = request._body
             else:
-                response = await self._send(call, request)
+                response = await send(self, call, request)
         except ClientHttpProxyError as exc:  # a tunnel knows the origin only
             exc.request_info = exc.request_info._replace(url=request.url)
             raise
@@ -391,61 +402,6 @@ class ClientSession(_core.ClientSession):
                 raise
             raise ClientOSError(*exc.args) from exc
         self._store_cookies(response)
-        return response
-
-    async def _send(self, call: Call, request: ClientRequest) -> ClientResponse:
-        """What the innermost middleware calls: the exchange, once more if it may be repeated."""
-        is_idempotent = self._retry_connection and request.method in IDEMPOTENT
-        try:
-            return await self._exchange_once(call, request, is_idempotent)
-        except (ClientOSError, ServerDisconnectedError) as exc:
-            # C repeats what it can repeat itself. A body that was read from a file is read again.
-            repeatable = is_idempotent and call.upload is not None
-            if not repeatable or isinstance(exc, ClientConnectorError) or call.closed_by_server:
-                raise
-            call.closed_by_server = True
-            assert call.upload is not None
-            await call.upload.wait()
-            if request._body is None or request._body.consumed:
-                raise
-        return await self._exchange_once(call, request, False)
-
-    async def _exchange_once(
-        self, call: Call, request: ClientRequest, retry: bool
-    ) -> ClientResponse:
-        connector, traces = self._connector, call.traces
-        if connector is None or connector._pool is None:
-            raise _support.session_closed()
-        route = connector._pool.route(request.connection_key)
-        request.finish_headers(connector.force_close)
-        connect, head, body = None, b"", b""
-        if traces is None:
-            head, whole = request.head(), request.whole_body()
-            call.upload = None if whole is not None else Upload(request)
-            body = whole or b""
-        else:
-            has_upload = request._body is not None or request.expects_continue
-            call.upload = Upload(request, traces) if has_upload else None
-            connect = Connect(traces, connector, request, route, call.timeout, call.end_by)
-        response: ClientResponse = await self._exchange(
-            request.method,
-            request.original_url,
-            route,
-            head,
-            body or None,
-            upload=call.upload,
-            connect=connect,
-            timeout=call.timeout,
-            end_by=call.end_by,
-            retry=retry and call.upload is None,
-            no_reuse=request.no_reuse,
-            upgrade="Upgrade" in request.headers,
-            auto_decompress=call.auto_decompress,
-            read_bufsize=call.read_bufsize,
-            limits=call.limits,
-        )
-        if traces is not None:
-            response._on_read = traces.on_read
         return response
 
     async def _set_credentials(self, call: Call) -> None:
@@ -638,6 +594,17 @@ class ClientSession(_core.ClientSession):
     def trust_env(self) -> bool:
         """Whether the environment and ~/.netrc are asked for proxies and credentials."""
         return self._trust_env
+
+    @property
+    def retry(self) -> bool:
+        """Whether a request is repeated, once, when a connection that was kept turns out to be
+        closed before a byte of the answer has come; only GET, HEAD, OPTIONS, TRACE, PUT and DELETE.
+        Any request is, if nothing of it was sent."""
+        return self._retry_connection
+
+    @retry.setter
+    def retry(self, retry: bool) -> None:
+        self._retry_connection = retry
 
     @property
     def trace_configs(self) -> Sequence[TraceConfig]:
