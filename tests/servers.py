@@ -413,3 +413,57 @@ def uvicorn(certificates: Certificates) -> Iterator[Server]:
         words += ["--timeout-keep-alive", "60", "--app-dir", str(path)]
         with process(words, path / "log", lambda: answers(port)) as child:
             yield Server(port, 0, path, certificates, child)
+
+
+# -- proxies ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def tinyproxy(certificates: Certificates) -> Iterator[Server]:
+    """tinyproxy on a port; user "user", password "word"; CONNECT to any port."""
+    user = "nobody" if os.geteuid() == 0 else None
+    with directory(user) as path:
+        port = free_port()
+        (path / "conf").write_text(
+            f"Port {port}\nListen {support.LOCALHOST}\nTimeout 60\nMaxClients 100\n"
+            f'Allow {support.LOCALHOST}\nBasicAuth user word\nViaProxyName "tinyproxy"\n'
+        )
+        give(path, user)
+        words = [program("tinyproxy", "tinyproxy-bin"), "-d", "-c", str(path / "conf")]
+        with process(words, path / "log", lambda: answers(port), user=user) as child:
+            yield Server(port, 0, path, certificates, child)
+
+
+@contextlib.contextmanager
+def microsocks(certificates: Certificates) -> Iterator[Server]:
+    """microsocks on a port; user "user", password "word"."""
+    with directory() as path:
+        port = free_port()
+        words = [program("microsocks", "microsocks"), "-i", support.LOCALHOST, "-p", str(port)]
+        words += ["-u", "user", "-P", "word"]
+        with process(words, path / "log", lambda: answers(port)) as child:
+            yield Server(port, 0, path, certificates, child)
+
+
+DANTE = """
+logoutput: stderr
+internal: {host} port = {port}
+external: lo
+socksmethod: none
+clientmethod: none
+client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+socks block {{ from: 0.0.0.0/0 to: 127.0.0.2/32 }}
+socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+"""
+
+
+@contextlib.contextmanager
+def dante(certificates: Certificates) -> Iterator[Server]:
+    """Dante's SOCKS server on a port, without credentials; 127.0.0.2 is against its rules."""
+    with directory() as path:
+        port = free_port()
+        (path / "conf").write_text(DANTE.format(host=support.LOCALHOST, port=port))
+        words = [program("danted", "dante-server"), "-f", str(path / "conf")]
+        words += ["-p", str(path / "pid")]
+        with process(words, path / "log", lambda: answers(port)) as child:
+            yield Server(port, 0, path, certificates, child)

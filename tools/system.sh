@@ -31,6 +31,9 @@ EOF
         command -v "$server" >/dev/null || echo "$server"
     done
     command -v nginx >/dev/null || echo nginx-light
+    command -v tinyproxy >/dev/null || echo tinyproxy-bin
+    command -v microsocks >/dev/null || echo microsocks
+    command -v danted >/dev/null || echo dante-server
     command -v openssl >/dev/null || echo openssl
     ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || echo faketime
 }
@@ -53,12 +56,12 @@ fi
 if command -v apt-get >/dev/null; then
     echo "uvolt: install what is missing first: sudo apt install $need" >&2
 elif command -v dnf >/dev/null; then
-    servers=${wanted:+ postgresql-server redis mosquitto rabbitmq-server nginx}
+    servers=${wanted:+ postgresql-server redis mosquitto rabbitmq-server nginx tinyproxy dante-server}
     echo "uvolt: install what is missing first: sudo dnf install gcc pkgconf libuv-devel zlib-devel brotli-devel libzstd-devel python3-devel$servers" >&2
 elif command -v brew >/dev/null; then
     servers=${wanted:+ postgresql redis mosquitto rabbitmq nginx}
     echo "uvolt: install what is missing first: brew install pkgconf libuv zlib brotli zstd python$servers" >&2
 else
-    echo "uvolt: install first: a C compiler, pkg-config, libuv >= 1.43, zlib, brotli, zstd and Python >= 3.10, with their headers${wanted:+; and PostgreSQL, Redis, mosquitto, RabbitMQ, nginx}" >&2
+    echo "uvolt: install first: a C compiler, pkg-config, libuv >= 1.43, zlib, brotli, zstd and Python >= 3.10, with their headers${wanted:+; and PostgreSQL, Redis, mosquitto, RabbitMQ, nginx, tinyproxy, microsocks, Dante}" >&2
 fi
 exit 1
