@@ -1,0 +1,41 @@
+"""pytest plugin of run_aiohttp.py: puts uvolt in place, and writes how each test ends.
+
+UVOLT_AIOHTTP: "asyncio" (nothing is changed), "loop" (uvolt.install()) or "client"
+(uvolt.install(aiohttp=True)). UVOLT_OUT: the file of JSON lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import Any
+
+what = os.environ["UVOLT_AIOHTTP"]
+if what != "asyncio":
+    import uvolt
+
+    uvolt.install(aiohttp=what == "client")
+    loop = asyncio.new_event_loop()
+    assert isinstance(loop, uvolt.Loop)
+    loop.close()
+
+import aiohttp  # noqa: E402
+
+assert ("uvolt" in str(aiohttp.ClientSession.__mro__)) is (what == "client")
+
+WORST = ("passed", "skipped", "failed")  # of setup, call and teardown
+ends: dict[str, tuple[str, str]] = {}
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    end = "skipped" if hasattr(report, "wasxfail") else report.outcome
+    before = ends.get(report.nodeid, ("passed", ""))
+    if WORST.index(end) >= WORST.index(before[0]):
+        text = report.longreprtext[-6000:] if end == "failed" else ""
+        ends[report.nodeid] = (end, before[1] or text)
+
+
+def pytest_sessionfinish() -> None:
+    with open(os.environ["UVOLT_OUT"], "w", encoding="utf-8") as file:
+        json.dump(ends, file)

@@ -1,0 +1,264 @@
+"""Run aiohttp's own test suite on uvolt.
+
+    python tests/suites/run_aiohttp.py                 # both of the following
+    python tests/suites/run_aiohttp.py --lane client   # its client tests, against the swapped names
+    python tests/suites/run_aiohttp.py --lane loop     # all its tests, aiohttp itself on uvolt's loop
+    python tests/suites/run_aiohttp.py -v --lane client test_connector 'test_connector::test_cl*'
+    python tests/suites/run_aiohttp.py --record        # what asyncio does: oracle/aiohttp.json
+
+The tests come unmodified from aiohttp's source distribution, which pip downloads once into a cache
+directory; aiohttp itself is the installed one, of the same version. A test that passes on asyncio
+must pass here or be listed in expected_aiohttp.json: under "private" with what it does that goes
+round aiohttp's public interface, or under "differs" with how uvolt.http means to differ. Of those
+that are not private, SHARE must pass. What fails is run once more, alone. Exit status: 0 if all is
+so; 1 for an unexpected failure or an entry whose test passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any
+
+AIOHTTP = "3.14.5"
+HERE = pathlib.Path(__file__).resolve().parent
+EXPECTED = HERE / "expected_aiohttp.json"
+ORACLE = HERE / "oracle" / "aiohttp.json"
+SHARE = 0.97  # of the tests that use the public interface
+CLIENT = (
+    "test_client_exceptions",
+    "test_client_functional",
+    "test_client_middleware",
+    "test_client_middleware_digest_auth",
+    "test_client_session",
+    "test_connector",
+    "test_cookiejar",
+    "test_formdata",
+    "test_proxy_functional",
+    "test_streams",
+)
+# Files that are not run.
+LEFT_OUT = {
+    "test_imports": "times and lists what `import aiohttp` imports, in processes of their own",
+    "test_circular_imports": "imports each module of aiohttp in a process of its own: no loop runs",
+}
+MARKED = "not dev_mode and not autobahn and not internal"  # as aiohttp's own pytest.ini
+
+Ends = dict[str, tuple[str, str]]  # test -> how it ends, and its traceback
+
+
+def fetch_source() -> pathlib.Path:
+    """aiohttp's tests, unpacked; downloaded by pip if they are not there yet."""
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    cache = pathlib.Path(base) / "uvolt-tests"
+    source = cache / f"aiohttp-{AIOHTTP}-tests"
+    if source.exists():
+        return source
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary=aiohttp"]
+        subprocess.run([*command, "-d", scratch, f"aiohttp=={AIOHTTP}"], check=True, timeout=600)
+        name = f"aiohttp-{AIOHTTP}"
+        with tarfile.open(f"{scratch}/{name}.tar.gz") as archive:
+            wanted = (f"{name}/tests/", f"{name}/pytest.ini")
+            members = [m for m in archive.getmembers() if m.name.startswith(wanted)]
+            archive.extractall(scratch, members)
+        try:
+            os.rename(f"{scratch}/{name}", source)
+        except OSError:
+            if not source.exists():  # else another process was faster
+                raise
+    return source
+
+
+def run_files(files: Mapping[str, Iterable[str]], what: str, options: Any) -> dict[str, Ends]:
+    """Each file in a process of its own; of a file, the tests named (none: all)."""
+    source = fetch_source()
+
+    def one(name: str) -> Ends:
+        return run_file(source, name, list(files[name]), what, options)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        return dict(zip(files, pool.map(one, files), strict=True))
+
+
+def run_file(source: pathlib.Path, name: str, tests: list[str], what: str, options: Any) -> Ends:
+    with tempfile.TemporaryDirectory() as scratch:
+        out = pathlib.Path(scratch) / "out.json"
+        places = [str(HERE), str(HERE.parents[1] / "python"), os.getenv("PYTHONPATH", "")]
+        words = ["-q", "-o", "addopts=", "-m", MARKED, f"--timeout={options.test_timeout}"]
+        words += ["-p", "aiohttp_plugin", "-p", "no:cacheprovider", "--tb=short", "--no-header"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *words, *(tests or [f"{name}.py"])],
+            cwd=source / "tests",
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, places)),
+                "UVOLT_AIOHTTP": what,
+                "UVOLT_OUT": str(out),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=options.file_timeout,
+        )
+        if not out.exists():
+            text = f"exit {done.returncode}\n{done.stdout[-4000:]}"
+            return {f"{name}::<file>": ("failed", text)}
+        found: dict[str, Any] = json.loads(out.read_text())
+    return {short(test): (end, text) for test, (end, text) in found.items()}
+
+
+def short(test: str) -> str:
+    """tests/test_x.py::test_y[pyloop-z] as test_x::test_y[pyloop-z]."""
+    file, _, rest = test.partition("::")
+    return f"{pathlib.PurePath(file).stem}::{rest}"
+
+
+def plain(test: str) -> str:
+    """What is a different text in each run is the same in the lists."""
+    return re.sub(r"0x[0-9a-f]{6,}", "0x0", test)
+
+
+def run(lane: str, options: Any) -> Ends:
+    """All tests of a lane; those that fail, and need not, once more."""
+    source = fetch_source()
+    files = sorted(path.stem for path in source.glob("tests/test_*.py") if path.stem not in LEFT_OUT)
+    if lane == "client":
+        files = [file for file in files if file in CLIENT]
+    wanted: dict[str, list[str]] = {}
+    for file in files:
+        patterns = [name for name in options.names if fnmatch.fnmatch(file, name.split("::")[0])]
+        if patterns or not options.names:
+            wanted[file] = []
+    what = "asyncio" if options.record else lane
+    print(f"aiohttp {AIOHTTP}'s tests, {what}, CPython {platform.python_version()}", flush=True)
+    ends: Ends = {}
+    for found in run_files(wanted, what, options).values():
+        ends.update(found)
+    listed = {} if options.record else load_expected(lane)
+    again: dict[str, list[str]] = {}
+    for test, (end, _) in ends.items():
+        file, _, rest = test.partition("::")
+        if end == "failed" and plain(test) not in listed and rest != "<file>":
+            again.setdefault(file, []).append(f"{file}.py::{rest}")
+    for file, tests in again.items():
+        for test in tests:
+            found = run_files({file: [test]}, what, options)[file]
+            name = short(test)
+            if found.get(name, ("failed",))[0] != "failed":
+                print(f"  {name} failed, and not when it was run alone")
+                ends[name] = found[name]
+    return {plain(test): end for test, end in ends.items()}
+
+
+def load_expected(lane: str) -> dict[str, tuple[str, str]]:
+    """Test -> ("private" or "differs", reason)."""
+    listed: dict[str, tuple[str, str]] = {}
+    for entry in json.loads(EXPECTED.read_text())[lane]:
+        for test in entry["tests"]:
+            if test in listed:
+                sys.exit(f"{EXPECTED.name}: {test} is listed twice for {lane}")
+            listed[test] = entry["kind"], entry["reason"]
+    return listed
+
+
+def load_oracle() -> set[str]:
+    """The tests that pass on asyncio."""
+    record = json.loads(ORACLE.read_text())
+    return {f"{file}::{test}" for file, tests in record["passed"].items() for test in tests}
+
+
+def record_oracle(options: Any) -> None:
+    passed: dict[str, list[str]] = {}
+    for test, (end, text) in sorted(run("loop", options).items()):
+        if end == "passed":
+            file, _, rest = test.partition("::")
+            passed.setdefault(file, []).append(rest)
+        elif end == "failed":
+            print(f"  {test} fails on asyncio: {text.strip().splitlines()[-1:]}")
+    document = {"aiohttp": AIOHTTP, "python": platform.python_version(), "passed": passed}
+    ORACLE.write_text(json.dumps(document, indent=0) + "\n")
+    print(f"{sum(map(len, passed.values()))} pass on asyncio")
+
+
+def judge(lane: str, ends: Ends, options: Any) -> bool:
+    """Print how a lane went; is that as it must be?"""
+    oracle, listed = load_oracle(), load_expected(lane)
+    failed = {test: text for test, (end, text) in ends.items() if end == "failed"}
+    unexpected = {t: x for t, x in failed.items() if t in oracle and t not in listed}
+    unexpected |= {t: x for t, x in failed.items() if t.endswith("::<file>")}
+    stale = [test for test in listed if test in ends and test not in failed]
+    unknown = [test for test in listed if test not in oracle]
+    for test, text in unexpected.items():
+        print(f"UNEXPECTED FAILURE {test}")
+        print(text if options.verbose else "".join(line + "\n" for line in essence(text)))
+    for test in stale:
+        print(f"STALE ENTRY {test}: it does not fail")
+    for test in unknown:
+        print(f"WRONG ENTRY {test}: it does not pass on asyncio, or does not exist")
+    asked = [test for test in ends if test in oracle]
+    private = [test for test in asked if listed.get(test, ("",))[0] == "private"]
+    public = len(asked) - len(private)
+    passed = sum(ends[test][0] == "passed" for test in asked)
+    share = (passed) / public if public else 1.0
+    print(
+        f"lane {lane}: {len(asked)} tests that pass on asyncio, {len(private)} of them go round the "
+        f"public interface; of the other {public}, {passed} pass ({share:.2%})"
+    )
+    failures = len(unexpected)
+    print(f"{passed} passed, {failures} failed, {len(listed)} listed")
+    whole = not options.names
+    return not (unexpected or stale or unknown) and (share >= SHARE or not whole)
+
+
+def essence(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("E ")][-3:]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="files; * matches any text")
+    parser.add_argument("--lane", choices=("client", "loop"), action="append")
+    parser.add_argument("--record", action="store_true", help="run asyncio: the record")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--test-timeout", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--file-timeout", type=float, default=1200.0, metavar="SECONDS")
+    parser.add_argument("--json", metavar="FILE", help="write every outcome there")
+    parser.add_argument("-v", "--verbose", action="store_true", help="whole tracebacks")
+    options = parser.parse_args(arguments)
+    begun = time.monotonic()
+    if version("aiohttp") != AIOHTTP:
+        sys.exit(f"aiohttp {AIOHTTP} must be installed, not {version('aiohttp')}")
+    if options.record:
+        record_oracle(options)
+        return 0
+    good = True
+    for lane in options.lane or ("client", "loop"):
+        ends = run(lane, options)
+        if options.json:
+            pathlib.Path(f"{options.json}.{lane}").write_text(json.dumps(ends, indent=1))
+        good &= judge(lane, ends, options)
+    print(f"{time.monotonic() - begun:.0f} s")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
