@@ -164,15 +164,45 @@ upper(PyObject *method)
     return head_method(method) & METHOD_KNOWN ? Py_NewRef(method) : PyObject_CallMethod(method, "upper", NULL);
 }
 
-PyObject *
-request_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+/* request(method=..., ...): the same with the method in front. */
+static PyObject *
+request_by_name(PyObject *self, PyObject *const *args, PyObject *kwnames)
 {
-    PyObject *given = nargs > 0 ? args[0] : NULL;
-    if (given == NULL) {
+    Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames), at = 0;
+    while (at < n && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, at), "method") != 0) {
+        at++;
+    }
+    if (at == n) {
         PyErr_SetString(PyExc_TypeError, "request() missing 1 required positional argument: 'method'");
         return NULL;
     }
-    PyObject *method = upper(given);
+    PyObject **values = PyMem_Malloc((size_t)n * sizeof(PyObject *));
+    if (values == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyObject *made = NULL, *names = PyTuple_New(n - 1);
+    if (names != NULL) {
+        values[0] = args[at];
+        for (Py_ssize_t i = 0, k = 0; i < n; i++) {
+            if (i != at) {
+                PyTuple_SET_ITEM(names, k, Py_NewRef(PyTuple_GET_ITEM(kwnames, i)));
+                values[++k] = args[i];
+            }
+        }
+        made = request_request(self, values, 1, names);
+        Py_DECREF(names);
+    }
+    PyMem_Free(values);
+    return made;
+}
+
+PyObject *
+request_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (UNLIKELY(nargs == 0)) {
+        return request_by_name(self, args, kwnames);
+    }
+    PyObject *method = upper(args[0]);
     PyObject *made = method == NULL ? NULL : make_named(self, method, 1, args + 1, nargs - 1, kwnames);
     Py_XDECREF(method);
     return made;

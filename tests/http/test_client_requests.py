@@ -683,3 +683,22 @@ def test_many_fields(client):
 def test_a_long_url(client):
     path = "/" + "p" * 60_000 + "?" + urllib.parse.urlencode({"q": "v" * 5000})
     assert ask(client, path=path).target == path
+
+
+def test_method_and_url_by_name(client):
+    async def main():
+        async with raw(answers(response(b"ok"))) as server, client.session() as http:
+            async with http.request(method="get", url=server.url, headers={"a": "b"}) as answer:
+                assert await answer.read() == b"ok"
+            await http.request(params={"c": "d"}, url=server.url, method="PUT")
+            await http.get(url=server.url)
+            with pytest.raises(TypeError, match="method"):
+                http.request(url=server.url)
+            assert [asked.line for asked in server.asked] == [
+                "GET / HTTP/1.1",
+                "PUT /?c=d HTTP/1.1",
+                "GET / HTTP/1.1",
+            ]
+            assert server.asked[0].headers["a"] == "b"
+
+    client.run(main)

@@ -2,7 +2,7 @@
 
     python tests/suites/run_aiohttp.py                 # both of the following
     python tests/suites/run_aiohttp.py --lane client   # its client tests, against the swapped names
-    python tests/suites/run_aiohttp.py --lane loop     # all its tests, aiohttp itself on uvolt's loop
+    python tests/suites/run_aiohttp.py --lane loop     # all its tests, aiohttp on uvolt's loop
     python tests/suites/run_aiohttp.py -v --lane client test_connector 'test_connector::test_cl*'
     python tests/suites/run_aiohttp.py --record        # what asyncio does: oracle/aiohttp.json
 
@@ -69,7 +69,15 @@ def fetch_source() -> pathlib.Path:
         return source
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary=aiohttp"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--no-binary=aiohttp",
+        ]
         subprocess.run([*command, "-d", scratch, f"aiohttp=={AIOHTTP}"], check=True, timeout=600)
         name = f"aiohttp-{AIOHTTP}"
         with tarfile.open(f"{scratch}/{name}.tar.gz") as archive:
@@ -138,7 +146,9 @@ def plain(test: str) -> str:
 def run(lane: str, options: Any) -> Ends:
     """All tests of a lane; those that fail, and need not, once more."""
     source = fetch_source()
-    files = sorted(path.stem for path in source.glob("tests/test_*.py") if path.stem not in LEFT_OUT)
+    files = sorted(
+        path.stem for path in source.glob("tests/test_*.py") if path.stem not in LEFT_OUT
+    )
     if lane == "client":
         files = [file for file in files if file in CLIENT]
     wanted: dict[str, list[str]] = {}
@@ -216,10 +226,10 @@ def judge(lane: str, ends: Ends, options: Any) -> bool:
     private = [test for test in asked if listed.get(test, ("",))[0] == "private"]
     public = len(asked) - len(private)
     passed = sum(ends[test][0] == "passed" for test in asked)
-    share = (passed) / public if public else 1.0
+    share = passed / public if public else 1.0
     print(
-        f"lane {lane}: {len(asked)} tests that pass on asyncio, {len(private)} of them go round the "
-        f"public interface; of the other {public}, {passed} pass ({share:.2%})"
+        f"lane {lane}: {len(asked)} tests that pass on asyncio, {len(private)} of them go round "
+        f"the public interface; of the other {public}, {passed} pass ({share:.2%})"
     )
     failures = len(unexpected)
     print(f"{passed} passed, {failures} failed, {len(listed)} listed")

@@ -65,6 +65,8 @@ class ClientResponse(_core.ClientResponse):
         session: Any,
         stream_writer: Any = None,
     ) -> None:
+        if not isinstance(loop, _core.Loop):  # tools that build responses give mocks of loops
+            loop = asyncio._get_running_loop() or loop
         self._make(method, url, request_info, loop, session)
         if traces:
 
