@@ -58,7 +58,8 @@ async def main():
         form = [{"name": "payload_json", "value": "{}"},
                 {"name": "files[0]", "value": io.BytesIO(b"data"), "filename": "a.txt",
                  "content_type": "application/octet-stream"}]
-        print(await http.request(Route("POST", "/channels/{channel_id}/x", channel_id=1), form=form))
+        route = Route("POST", "/channels/{channel_id}/x", channel_id=1)
+        print(await http.request(route, form=form))
         try:
             await http.request(Route("GET", "/missing"))
         except discord.NotFound as exc:
