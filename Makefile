@@ -74,7 +74,7 @@ asan: ## the test suite under the address and undefined-behaviour sanitizers
 .PHONY: fuzz
 fuzz: ## each libFuzzer target of fuzz/ for FUZZ_SECONDS (120); clang
 	@tools/system.sh fuzz
-	@tools/venv.sh test
+	@tools/venv.sh test,fuzz
 	UVOLT_FUZZ_PYTHON=$(abspath $(python)) tools/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 .PHONY: wheel

@@ -5,7 +5,8 @@
 # build/fuzz/corpus), so that the next run goes on from there. A finding ends the script with status 1; its input is
 # build/fuzz/crashes/TARGET-*. A target that needs more than csrc/proto says so in a line "fuzz-build: FLAGS FILES";
 # @core there stands for all of csrc and an embedded Python: UVOLT_FUZZ_PYTHON (default .venv/bin/python), which has
-# the packages that uvolt.http needs. The target "multipart" is fuzz/multipart.py, run by that Python.
+# the packages that uvolt.http needs. fuzz/TARGET.py with a one_input() and no TARGET.c is a target in Python, which
+# fuzz/pyfuzz.py runs under libFuzzer (atheris); "multipart" is fuzz/multipart.py, run by that Python alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +16,7 @@ targets=("$@")
 if [ ${#targets[@]} = 0 ]; then
     for source in fuzz/*.c; do targets+=("$(basename "$source" .c)"); done
     targets+=(multipart)
+    for source in $(grep -l "^def one_input" fuzz/*.py); do targets+=("$(basename "$source" .py)"); done
 fi
 command -v "${CLANG:-clang}" >/dev/null || {
     echo "tools/fuzz.sh: needs clang: apt install clang" >&2
@@ -51,7 +53,7 @@ EOF
 
 build() {
     local extra
-    [ "$1" != multipart ] || return 0
+    [ -f "fuzz/$1.c" ] || return 0
     extra=$(sed -n 's/.*fuzz-build: \(.*[^ *\/]\).*/\1/p' "fuzz/$1.c")
     if [[ $extra == *@core* ]]; then extra=${extra/@core/$(core)}; fi
     # shellcheck disable=SC2086  # one word a flag
@@ -64,9 +66,10 @@ run() {
         return
     fi
     mkdir -p "$kept/$1"
-    local dictionary=()
+    local dictionary=() program=("$out/$1")
     [ -f "fuzz/$1.dict" ] && dictionary=("-dict=fuzz/$1.dict")
-    if "$out/$1" -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    [ -f "fuzz/$1.c" ] || program=("$UVOLT_FUZZ_PYTHON" fuzz/pyfuzz.py "$1")
+    if "${program[@]}" -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
         -artifact_prefix="$out/crashes/$1-" "${dictionary[@]}" "$kept/$1" "fuzz/corpus/$1" >"$out/$1.log" 2>&1; then
         awk -v name="$1" '/ cov: /{cov=$4; ft=$6} /number_of_executed_units/{runs=$2} /average_exec_per_sec/{rate=$2}
             END {printf "%-16s no finding: %d runs, %d a second, %d edges, %d features\n", name, runs, rate, cov, ft}' "$out/$1.log"

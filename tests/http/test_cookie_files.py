@@ -223,6 +223,18 @@ def test_a_pickle_takes_no_memory(tmp_path: Path) -> None:
     CookieJar().load(file)
 
 
+def test_a_pickle_takes_no_time(tmp_path: Path) -> None:
+    """A tuple of a tuple of a tuple ...: to hash it would take 2**60 steps."""
+    deep: Any = ("a", "b")
+    for _ in range(60):
+        deep = (deep, deep)
+    file = tmp_path / "cookies"
+    for protocol in (2, 5):
+        file.write_bytes(pickle.dumps(deep, protocol)[:-1] + b"}\x85.")
+        with pytest.raises(pickle.UnpicklingError, match="tuples of tuples"):
+            CookieJar().load(file)
+
+
 def test_a_pickled_cookie_brings_nothing_else(tmp_path: Path) -> None:
     morsel: Any = http.cookies.SimpleCookie("a=1")["a"]
     morsel.OutputString = "not a function"

@@ -18,12 +18,14 @@ from proto_support import ROOT, compiler, library
 FUZZ = ROOT / "fuzz"
 REPLAY = ROOT / "tests" / "proto" / "replay.c"
 TARGETS = sorted(path.stem for path in FUZZ.glob("*.c"))
+IN_PYTHON = sorted(p.stem for p in FUZZ.glob("*.py") if "\ndef one_input" in p.read_text("utf-8"))
 # What tools/fuzz.sh links with an embedded Python: "@core" in its line.
 EMBEDDING = {"session"}
 
 
 def test_there_are_targets() -> None:
     assert {"http1_response", "http1_chunked", "http1_write", "url_split", "session"} <= {*TARGETS}
+    assert {"cookies"} <= {*IN_PYTHON}
     for target in TARGETS:
         assert ("@core" in (FUZZ / f"{target}.c").read_text("utf-8")) == (target in EMBEDDING)
 
@@ -57,4 +59,13 @@ def test_sessions() -> None:
     done = subprocess.run(
         [sys.executable, FUZZ / "session.py", *corpus], capture_output=True, text=True, timeout=300
     )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("target", IN_PYTHON)
+def test_corpus_of_one_in_python(target: str) -> None:
+    corpus = sorted(map(str, (FUZZ / "corpus" / target).iterdir()))
+    assert len(corpus) >= 10
+    command = [sys.executable, FUZZ / "pyfuzz.py", "--replay", target, *corpus]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

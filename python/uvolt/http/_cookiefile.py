@@ -19,13 +19,9 @@ from typing import Any, Final, NamedTuple
 from ._cookies import make_morsel
 from .typedefs import PathLike
 
-# What a pickle may name. No call of theirs does more than to make one.
+# What a pickle may name: no call of theirs does more than to make one.
 _CLASSES: Final = frozenset(
     {
-        ("builtins", "dict"),
-        ("builtins", "frozenset"),
-        ("builtins", "set"),
-        ("builtins", "tuple"),
         ("collections", "defaultdict"),
         ("http.cookies", "Morsel"),
         ("http.cookies", "SimpleCookie"),
@@ -141,6 +137,25 @@ class _Unpickler(pickle._Unpickler):
                 f"Forbidden class: {module}.{name}. A file of cookies has none but cookies."
             )
         return super().find_class(module, name)
+
+    def _flat_tuple(self, load: Any) -> None:
+        """A tuple within a tuple within another, sixty times: its hash would take a lifetime."""
+        load(self)
+        if any(isinstance(item, tuple) for item in self.stack[-1]):  # type: ignore[attr-defined]
+            raise pickle.UnpicklingError("A file of cookies has no tuples of tuples.")
+
+
+def _checked_tuple(load: Any) -> Any:
+    return lambda unpickler: unpickler._flat_tuple(load)
+
+
+_Unpickler.dispatch = {
+    **pickle._Unpickler.dispatch,
+    **{
+        code[0]: _checked_tuple(pickle._Unpickler.dispatch[code[0]])
+        for code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
+    },
+}
 
 
 def _unpickled(content: bytes) -> list[Saved]:
