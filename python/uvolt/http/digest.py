@@ -59,10 +59,10 @@ SUPPORTED_ALGORITHMS: Final = tuple(sorted(DigestFunctions))
 
 # ---- the header ---------------------------------------------------------------------------------
 
-# A name, and its value if there is one: quoted or a word. Names are matched whole or not at all,
-# which keeps the search linear: what follows one is no letter.
+# A name, and its value if there is one: quoted or a word. One separator stands before a name, which
+# is matched whole or not at all: so the time is linear in what a server sends.
 _parameter = re.compile(
-    r"""(?:^|[\s,])\s*
+    r"""(?:^|[\s,])
         (\w+)(?!\w)
         (?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+)))?""",
     re.VERBOSE,
@@ -164,7 +164,7 @@ class DigestAuthMiddleware:
         """Keep the challenge of a 401. Whether there is one."""
         if response.status != 401:
             return False
-        scheme, _, parameters = response.headers.get("WWW-Authenticate", "").partition(" ")
+        scheme, _, parameters = response.headers.get("www-authenticate", "").partition(" ")
         if scheme.lower() != "digest":
             return False
         pairs = parse_header_pairs(parameters)
