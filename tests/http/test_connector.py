@@ -16,12 +16,14 @@ import servers
 import support
 
 from uvolt.http import connector as module
+from uvolt.http import dial
 from uvolt.http import exceptions as errors
 from uvolt.http import resolver as names
 from uvolt.http.abc import AbstractResolver
-from uvolt.http.connector import TCPConnector, UnixConnector
+from uvolt.http.connector import TCPConnector
 from uvolt.http.reqrep import ConnectionKey, Fingerprint
 from uvolt.http.timeouts import ClientTimeout
+from uvolt.http.unix import UnixConnector
 
 pytestmark = pytest.mark.skipif("uvolt" not in support.LOOPS, reason="of uvolt alone")
 
@@ -368,7 +370,7 @@ def test_local_address_and_socket_factory() -> None:
 def test_link_local_addresses_name_their_interface() -> None:
     name = socket.if_indextoname(1)
     found = [answer(f"fe80::1%{name}", 80), answer("fe80::1%1", 80), answer("fe80::1%none", 80)]
-    infos = module.address_infos(found, socket.AF_UNSPEC)
+    infos = dial.address_infos(found, socket.AF_UNSPEC)
     assert [info[4] for info in infos] == [
         ("fe80::1", 80, 0, 1),
         ("fe80::1", 80, 0, 1),
@@ -500,10 +502,10 @@ def test_a_server_without_tls() -> None:
 
 
 def test_contexts_are_made_once() -> None:
-    assert module.default_context(True) is module.default_context(True)
-    assert module.default_context(True).verify_mode is ssl.CERT_REQUIRED
-    assert module.default_context(True).check_hostname
-    assert module.default_context(False).verify_mode is ssl.CERT_NONE
+    assert dial.default_context(True) is dial.default_context(True)
+    assert dial.default_context(True).verify_mode is ssl.CERT_REQUIRED
+    assert dial.default_context(True).check_hostname
+    assert dial.default_context(False).verify_mode is ssl.CERT_NONE
 
 
 # ---- Unix sockets -------------------------------------------------------------------------------

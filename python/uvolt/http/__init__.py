@@ -20,7 +20,6 @@ from .connector import (
     BaseConnector,
     SocketFactoryType,
     TCPConnector,
-    UnixConnector,
 )
 from .cookiejar import CookieJar, DummyCookieJar
 from .digest import DigestAuthMiddleware
@@ -92,7 +91,7 @@ from .reqrep import (
     RequestInfo,
 )
 from .request import ClientRequest
-from .resolver import DefaultResolver, ThreadedResolver
+from .resolver import AsyncResolver, DefaultResolver, ThreadedResolver
 from .response import ClientResponse, ContentDisposition
 from .streams import EMPTY_PAYLOAD, StreamReader
 from .timeouts import ClientTimeout
@@ -115,13 +114,16 @@ from .tracing import (
     TraceRequestStartParams,
     TraceResponseChunkReceivedParams,
 )
+from .unix import NamedPipeConnector, UnixConnector
 from .upload import UploadTracker
 
 __all__ = (
     "EMPTY_PAYLOAD",
+    "NamedPipeConnector",
     "PAYLOAD_REGISTRY",
     "AbstractCookieJar",
     "AbstractResolver",
+    "AsyncResolver",
     "AddrInfoType",
     "AsyncIterablePayload",
     "BadContentDispositionHeader",

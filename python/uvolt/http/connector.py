@@ -28,7 +28,6 @@ from .dial import (
     SocketFactoryType,
     SSLArgument,
     address_infos,
-    default_context,
     hand_over,
     is_ours,
     make_tls,
@@ -41,17 +40,21 @@ from .exceptions import (
     ClientConnectorError,
     InvalidUrlClientError,
     ServerFingerprintMismatch,
-    UnixClientConnectorError,
 )
 from .helpers import _Sentinel, ends_in_number, is_canonical_ipv4, is_ip_address, sentinel
 from .reqrep import ConnectionKey, merge_ssl_params
 from .resolver import CachingResolver, DefaultResolver, DNSCache
-from .timeouts import ClientTimeout
+from .timeouts import ClientTimeout, Expiry
 
 if TYPE_CHECKING:
     from .tracing import Traces
 
-__all__ = ("AddrInfoType", "BaseConnector", "SocketFactoryType", "TCPConnector", "UnixConnector")
+__all__ = (
+    "AddrInfoType",
+    "BaseConnector",
+    "SocketFactoryType",
+    "TCPConnector",
+)
 
 Finish = Callable[[socket.socket], Awaitable[None]]
 
@@ -148,6 +151,55 @@ class BaseConnector:
     def closed(self) -> bool:
         """Whether close() was called."""
         return self._pool is None or self._pool.closed
+
+    # aiohttp's names for what programs look at to watch a connector; copies, not the thing itself.
+
+    @property
+    def _conns(self) -> dict[ConnectionKey, list[_core.HTTPConnection]]:
+        """The connections that are kept, by their keys."""
+        kept: dict[ConnectionKey, list[_core.HTTPConnection]] = {}
+        for connection in self._open_pool().connections:
+            if connection.state == "idle":
+                kept.setdefault(connection.key, []).append(connection)
+        return kept
+
+    @property
+    def _acquired(self) -> set[_core.HTTPConnection]:
+        """The connections that are in use."""
+        kept = self._open_pool().connections
+        return {connection for connection in kept if connection.state in ("taken", "busy")}
+
+    @property
+    def _closed(self) -> bool:
+        return self.closed
+
+    async def connect(self, req: Any, traces: Any = None, timeout: Any = None) -> Any:
+        """A connection for a ClientRequest, kept or new, for programs that speak over it: by its
+        `transport`. Whoever got it calls its release() or close().
+
+        timeout: a ClientTimeout; None: no limits. Raises what a request raises.
+        """
+        pool = self._open_pool()
+        limits = ClientTimeout() if timeout is None else timeout
+        route = pool.route(req.connection_key)
+        now = self._loop.time()
+        by = now + limits.connect if limits.connect else None
+        connection: _core.HTTPConnection | None = None
+        try:
+            with Expiry(self._loop, by):
+                connection = await pool.acquire(route)
+        except asyncio.TimeoutError as exc:
+            if connection is not None:
+                connection.release()
+            raise _support.open_timeout(route.key) from exc
+        try:
+            if connection.state == "new":
+                end = now + limits.total if limits.total else None
+                await self._open(connection, route, limits, by, end)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _open_pool(self) -> _core.HTTPPool:
         assert self._pool is not None
@@ -518,56 +570,3 @@ class TCPConnector(BaseConnector):
 
 # What the class had when it was made: C looks whether it is still that.
 _stock_hooks = (TCPConnector._open, TCPConnector._connect, TCPConnector._resolve_host)
-
-
-# ---- Unix sockets -------------------------------------------------------------------------------
-
-
-class UnixConnector(BaseConnector):
-    """Connections to a Unix socket, whatever host a URL names. path: of the socket.
-
-    A URL of https gets TLS on it. The rest is BaseConnector's.
-    """
-
-    allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS | {"unix"}
-
-    def __init__(
-        self,
-        path: str,
-        force_close: bool = False,
-        keepalive_timeout: float | None | _Sentinel = sentinel,
-        limit: int = 100,
-        limit_per_host: int = 0,
-        loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(
-            force_close=force_close,
-            keepalive_timeout=keepalive_timeout,
-            limit=limit,
-            limit_per_host=limit_per_host,
-            loop=loop,
-        )
-        self._path = path
-
-    @property
-    def path(self) -> str:
-        """Of the socket."""
-        return self._path
-
-    async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
-        context: ssl_module.SSLContext | None = None
-        if key.is_ssl:
-            is_context = isinstance(key.ssl, ssl_module.SSLContext)
-            context = key.ssl if is_context else default_context(key.ssl is True)  # type: ignore[assignment]
-        try:
-            with limit.of_attempt():
-                await self._loop.create_unix_connection(
-                    lambda: conn,
-                    self._path,
-                    ssl=context,
-                    server_hostname=(key.server_hostname or key.host) if context else None,
-                )
-        except OSError as exc:
-            if isinstance(exc, asyncio.TimeoutError) and exc.errno is None:
-                raise
-            raise UnixClientConnectorError(self._path, key, exc) from exc

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .abc import AbstractResolver, ResolveResult
 from .exceptions import ClientConnectionError
@@ -14,7 +15,7 @@ from .exceptions import ClientConnectionError
 if TYPE_CHECKING:
     from .tracing import Traces
 
-__all__ = ("DefaultResolver", "ThreadedResolver")
+__all__ = ("AsyncResolver", "DefaultResolver", "ThreadedResolver")
 
 # What getaddrinfo() knows of AI_ADDRCONFIG: only families this machine has addresses of.
 _FLAGS = socket.AI_ADDRCONFIG & getattr(socket, "AI_MASK", ~0)
@@ -58,6 +59,70 @@ class ThreadedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing to do."""
+
+
+class AsyncResolver(AbstractResolver):
+    """Names looked up by the package aiodns, which asks the name servers itself: no thread waits.
+
+    Arguments behind `loop` are those of aiodns.DNSResolver (nameservers=...). RuntimeError if
+    aiodns is not installed. Unlike in aiohttp it is never the default: what the system resolves
+    (its hosts file, its services) is not what aiodns does.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        try:
+            aiodns: Any = importlib.import_module("aiodns")
+        except ImportError:
+            raise RuntimeError("Resolver requires aiodns library") from None
+        self._loop = loop or asyncio.get_running_loop()
+        self._error: type[Exception] = aiodns.error.DNSError
+        self._resolver: Any = aiodns.DNSResolver(*args, **kwargs)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a host. Raises OSError if there are none."""
+        try:
+            found = await self._resolver.getaddrinfo(
+                host, port=port, type=socket.SOCK_STREAM, family=family, flags=_FLAGS
+            )
+            results = [await self._result(host, port, node) for node in found.nodes]
+        except self._error as exc:
+            text = exc.args[1] if len(exc.args) > 1 else "DNS lookup failed"
+            raise OSError(None, text) from exc
+        if not results:
+            raise OSError(None, "DNS lookup failed")
+        return results
+
+    async def _result(self, host: str, port: int, node: Any) -> ResolveResult:
+        address = node.addr
+        found = address[0]
+        if node.family == socket.AF_INET6 and len(address) > 3 and address[3]:
+            # A link-local address means nothing without its interface.
+            named = await self._resolver.getnameinfo(
+                (found.decode("ascii"), *address[1:]), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+            )
+            found = named.node
+        return ResolveResult(
+            hostname=host,
+            host=found.decode("ascii") if isinstance(found, bytes) else found,
+            port=int(address[1]) or port,
+            family=node.family,
+            proto=0,
+            flags=_NUMERIC,
+        )
+
+    async def close(self) -> None:
+        """Look-ups under way are given up."""
+        resolver, self._resolver = self._resolver, None
+        if resolver is None:
+            return
+        if hasattr(resolver, "close"):
+            await resolver.close()
+        else:
+            resolver.cancel()
 
 
 DefaultResolver = ThreadedResolver

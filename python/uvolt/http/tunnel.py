@@ -51,12 +51,12 @@ async def connect(
         await _by_socks(connector, conn, key, limit)
     elif is_forwarded(key.proxy, key.is_ssl):
         near, tls = _proxy_itself(connector, key)
-        await connector._reach(
-            near,
-            limit,
-            lambda sock: connector._make_transport(conn, sock, tls),
-            ClientProxyConnectionError,
-        )
+
+        async def finish(sock: socket.socket) -> None:
+            await connector._make_transport(conn, sock, tls)
+            limit.note("connect")
+
+        await connector._reach(near, limit, finish, ClientProxyConnectionError)
     else:
         await _by_tunnel(connector, conn, key, limit)
 
@@ -198,8 +198,10 @@ async def _by_tunnel(
         await connector._reach(near, limit, finish, ClientProxyConnectionError)
         with limit.of_attempt():
             await _ask(made[-1], key)
+        limit.note("connect")
         with translated(key), limit.of_attempt():
             await _start_tls(connector, made[-1], conn, key)
+        limit.note("tls")
     except BaseException:
         for protocol in made:
             protocol.give_up()
@@ -297,8 +299,11 @@ async def _ask_socks(
         sock = taken[-1]
         with translated(key, ClientProxyConnectionError), limit.of_attempt():
             await _shake(connector._loop, sock, steps, first)
+        limit.note("connect")
         with translated(key, ClientConnectorError), limit.of_attempt():
             await connector._make_transport(conn, sock, connector._tls(key))
+        if key.is_ssl:
+            limit.note("tls")
     except BaseException:
         for sock in taken:
             sock.close()  # harmless where a transport has it
