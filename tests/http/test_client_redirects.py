@@ -199,6 +199,20 @@ def test_row_51_locations_that_can_not_be_parsed(client, location):
     assert isinstance(caught.value, client.http.RedirectClientError)
 
 
+def test_row_51_a_location_that_yarl_trips_over(client):
+    """yarl raises an IndexError for it, which aiohttp hands on."""
+    errors = (client.http.InvalidUrlRedirectClientError, *([] if client.ours else [IndexError]))
+    with pytest.raises(errors):
+        follow(client, moved("http://user@]/"), response())
+
+    async def main():
+        async with client.session() as http:
+            await http.get("http://user@]/")
+
+    with pytest.raises((*errors, client.http.InvalidUrlClientError)):
+        client.run(main)
+
+
 def test_row_50_the_connection_is_whole_afterwards(client):
     async def main():
         async with raw(answers(moved("file:///x"), response(b"ok"))) as server:

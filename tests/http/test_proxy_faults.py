@@ -190,7 +190,14 @@ def test_what_is_no_proxy(client, where):
 
 
 @pytest.mark.parametrize(
-    "where", ["socks4://host:1", "ftp://us:secret@host", "http://u:secret@h:x/", "//host"]
+    "where",
+    [
+        "socks4://host:1",
+        "ftp://us:secret@host",
+        "http://u:secret@h:x/",
+        "//host",
+        "http://u:secret@]",
+    ],
 )
 def test_no_other_proxies(ours, where):
     async def main():

@@ -151,7 +151,7 @@ def redirect_target(base: URL, location: str, requote: bool) -> URL:
     """Where a Location leads. Raises a RedirectClientError for what is no URL of HTTP."""
     try:
         url = URL(location, encoded=not requote)
-    except ValueError as exc:
+    except (ValueError, IndexError) as exc:  # yarl's of "http://]"
         raise InvalidUrlRedirectClientError(
             location, "Server attempted redirecting to a location that does not look like a URL"
         ) from exc

@@ -280,7 +280,7 @@ class ClientSession(_core.ClientSession):
                     data = JsonPayload(json, dumps=self._json_serialize)
             try:
                 url = self._build_url(str_or_url)
-            except ValueError as exc:
+            except (ValueError, IndexError) as exc:
                 raise InvalidUrlClientError(str_or_url) from exc
             call = Call(
                 method=method.upper(),
@@ -457,7 +457,7 @@ class ClientSession(_core.ClientSession):
             host_is_good = is_host(url.raw_host)
             if url.scheme not in ("http", "https") or not host_is_good or connector is None:
                 return None
-        except ValueError:
+        except (ValueError, IndexError):  # yarl's of "http://]"
             return None
         host = url.host_port_subcomponent
         target = url.raw_path_qs

@@ -19,7 +19,6 @@ from urllib.request import getproxies, proxy_bypass
 from yarl import URL
 
 from ._cookies import logger
-from .exceptions import InvalidURL
 from .helpers import BasicAuth
 from .proxy import SCHEMES, Proxy, parse_proxy
 
@@ -105,8 +104,8 @@ def _proxy_for(url: URL) -> Proxy | None:
     assert for_all is not None
     try:
         proxy = URL(_with_scheme(for_all))
-    except ValueError as exc:
-        raise InvalidURL(for_all, "is no URL of a proxy") from exc
+    except (ValueError, IndexError):
+        return parse_proxy(for_all)  # which says so
     if proxy.scheme not in SCHEMES:
         # aiohttp looks at no ALL_PROXY at all: a program that did without must not fail by it.
         logger.warning(

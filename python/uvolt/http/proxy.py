@@ -97,7 +97,7 @@ def parse_proxy(
     password is in their texts."""
     try:
         url, from_url = strip_auth_from_url(URL(proxy))
-    except ValueError as exc:
+    except (ValueError, IndexError) as exc:  # yarl's of "http://]"
         raise InvalidURL(str(proxy).rpartition("@")[2], "is no URL of a proxy") from exc
     if not url.raw_host:
         raise InvalidURL(url, "is no URL of a proxy")

@@ -110,7 +110,8 @@ class AnswerParser:
         self._buffer += data
         while True:
             end = self._buffer.find(b"\r\n\r\n", start)
-            if self._seen + (len(self._buffer) if end < 0 else end) > ANSWER:
+            # Up to three bytes of the empty line may be there already.
+            if self._seen + (len(self._buffer) - 3 if end < 0 else end) > ANSWER:
                 raise BadHttpMessage(f"the answer to CONNECT has more than {ANSWER} bytes")
             if end < 0:
                 return None
