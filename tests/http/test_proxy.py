@@ -508,3 +508,112 @@ def test_a_redirect_drops_proxy_authorization_of_a_request(client):
                 assert "proxy-authorization" not in by.asked[1].headers
 
     client.run(main)
+
+
+# -- what is uvolt.http's own ---------------------------------------------------------------------
+
+
+def test_credentials_of_a_session_are_its_own_proxy_s(client):
+    async def main():
+        async with raw(OK) as server, proxy() as by, proxy() as other:
+            auth = client.basic_auth("a", "b")
+            async with client.session(proxy=by.url, proxy_auth=auth) as http:
+                assert await get(http, server.url) == b"ok"
+                assert await get(http, server.url, proxy=other.url) == b"ok"
+            async with client.session(proxy_auth=auth) as http:
+                assert await get(http, server.url, proxy=by.url) == b"ok"
+            assert all("proxy-authorization" in asked.headers for asked in by.asked)
+            assert len(by.asked) == 2
+            assert ("proxy-authorization" in other.asked[0].headers) is not client.ours
+
+    client.run(main)
+
+
+def test_keys_are_equal_only_if_their_headers_are(ours):
+    from yarl import URL
+
+    from uvolt.http.proxy import Proxy, ProxyKey
+    from uvolt.http.reqrep import ConnectionKey
+
+    key = ConnectionKey("a", 443, True, True)
+    url = URL("http://proxy:3128")
+    one = ProxyKey.make(key, Proxy(url, None, (("X", "1"),)))
+    same = ProxyKey.make(key, Proxy(url, None, (("X", "1"),)))
+    assert one == same and hash(one) == hash(same) and not one != same
+    other = ProxyKey(*one)  # the same hash of headers, and no such headers
+    other.proxy_headers = (("X", "2"),)
+    assert one != other and hash(one) == hash(other)
+    assert one != key and key != one
+    assert ProxyKey.make(key, Proxy(url)) == ConnectionKey("a", 443, True, True, url)
+
+
+def test_a_fingerprint_does_not_stand_for_a_proxy_with_tls(ours, certificates, authorities):
+    """Pinning the origin does not switch off what the proxy is verified by (class 10)."""
+    ca, other = authorities
+    end = "-----END CERTIFICATE-----\n"
+    first = certificates.certificate.read_text().partition(end)[0] + end
+    pin = ours.http.Fingerprint(hashlib.sha256(ssl.PEM_cert_to_DER_cert(first)).digest())
+
+    async def main():
+        tls = context_of(ca, "localhost")
+        async with raw(OK, ssl=certificates.server()) as server, proxy("https", ssl=tls) as by:
+            for trusted, error in (
+                (None, "ClientConnectorCertificateError"),
+                (trust(other), "ClientConnectorCertificateError"),
+                (ours.http.Fingerprint(bytes(32)), "ServerFingerprintMismatch"),
+                (trust(ca), None),
+                (False, None),
+            ):
+                for where in ("request", "connector"):
+                    given = {"ssl": pin}
+                    options = given if where == "connector" else {}
+                    connector = ours.http.TCPConnector(proxy_ssl=trusted, **options)
+                    request = given if where == "request" else {}
+                    async with ours.session(connector=connector, proxy=by.url) as http:
+                        if error is None:
+                            assert await get(http, server.url, **request) == b"ok"
+                            continue
+                        with pytest.raises(getattr(ours.http, error)):
+                            await get(http, server.url, **request)
+                        assert server.asked == by.asked == []
+            with pytest.raises(TypeError, match="ssl should be"):
+                ours.http.TCPConnector(proxy_ssl="yes")
+
+    ours.run(main)
+
+
+def test_a_client_certificate_for_the_proxy_alone(ours, certificates, authorities):
+    ca, other = authorities
+    tls = context_of(ca, "localhost")
+    other.configure_trust(tls)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    mine = trust(ca)
+    other.issue_cert("me@client.invalid").configure_cert(mine)
+
+    async def main():
+        async with raw(OK, ssl=certificates.server()) as server, proxy("https", ssl=tls) as by:
+            for url in (server.url, "http://localhost:1/"):
+                connector = ours.http.TCPConnector(ssl=certificates.client(), proxy_ssl=mine)
+                async with ours.session(connector=connector, proxy=by.url) as http:
+                    async with http.get(url) as answer:
+                        assert answer.status == (200 if url is server.url else 502)
+            assert len(by.asked) == 2
+            without = ours.http.TCPConnector(ssl=certificates.client(), proxy_ssl=trust(ca))
+            async with ours.session(connector=without, proxy=by.url) as http:
+                with pytest.raises(ours.http.ClientError):
+                    await get(http, server.url)
+            await by.gone()
+            assert len(by.asked) == 2
+
+    ours.run(main)
+
+
+def test_aiohttp_s_fingerprint_is_as_good(ours, certificates):
+    import aiohttp
+
+    async def main():
+        async with raw(OK, ssl=certificates.server()) as server, ours.session() as http:
+            with pytest.raises(ours.http.ServerFingerprintMismatch):
+                await get(http, server.url, ssl=aiohttp.Fingerprint(bytes(32)))
+
+    ours.run(main)
