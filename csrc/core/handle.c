@@ -1,6 +1,7 @@
 /* handle.c - Handle and TimerHandle: a callback with its arguments and context.
  * Owns:    callback, arguments, context (strong), and its loop (strong).
- * Kept by: the ready ring, the due ring or the timer heap (one reference each), and the caller.
+ * Kept by: the ready ring, the due ring or the timer heap (one reference each), and the caller. The collector does not
+ *          track one of call_soon() before the ring has let it go (handle_leave_ring).
  * Threads: the loop's; created from others by call_soon_threadsafe under the GIL.
  * PYCALL:  handle_run(), handle_cancel() in debug mode, repr. Nothing else runs Python code.
  * To isinstance() they are asyncio.Handle and asyncio.TimerHandle (by __class__): real inheritance
@@ -61,15 +62,32 @@ handle_note_origin(HandleObject *h)
 static inline int
 handle_finish(HandleObject *h, int rc)
 {
-    PyObject_GC_Track(h);
     if (UNLIKELY(h->loop->debug) && rc == 0) {
         return handle_note_origin(h);
     }
     return rc;
 }
 
+void
+handle_track(HandleObject *h)
+{
+    h->flags |= HANDLE_TRACKED;
+    PyObject_GC_Track(h);
+}
+
 HandleObject *
 handle_new(LoopObject *loop, PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *context)
+{
+    HandleObject *h = handle_new_ready(loop, callback, args, nargs, context);
+    if (LIKELY(h != NULL)) {
+        handle_track(h);
+    }
+    return h;
+}
+
+HandleObject *
+handle_new_ready(LoopObject *loop, PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
            PyObject *context)
 {
     core_state *st = loop->st;
@@ -99,6 +117,7 @@ timer_new(LoopObject *loop, double when, PyObject *callback, PyObject *const *ar
     t->node.when = when;
     t->node.seq = loop->timer_seq++;
     t->node.index = HEAP_OUT;
+    handle_track(&t->handle);
     if (UNLIKELY(handle_finish(&t->handle, rc) < 0)) {
         Py_DECREF(t);
         return NULL;
@@ -121,6 +140,14 @@ handle_traverse(PyObject *op, visitproc visit, void *arg)
         Py_VISIT(self->args[i]);
     }
     return 0;
+}
+
+int
+handle_visit(HandleObject *h, visitproc visit, void *arg)
+{
+    Py_VISIT(h);
+    int seen_through = !(h->flags & HANDLE_TRACKED) && Py_REFCNT(h) == 1;
+    return seen_through ? handle_traverse((PyObject *)h, visit, arg) : 0;
 }
 
 static inline void

@@ -13,6 +13,7 @@ enum {
     HANDLE_TIMER = 8,
     HANDLE_HIDDEN = 16,   /* cancelled: Python sees no callback and no arguments any more */
     HANDLE_FOREIGN = 32,  /* runs a handle that is not ours; the callback is a method bound to it */
+    HANDLE_TRACKED = 64,  /* the collector knows it */
 };
 
 struct HandleObject {
@@ -39,8 +40,27 @@ extern PyType_Spec handle_spec, timer_spec;
 /* New reference, or NULL. `context` may be NULL: a copy of the current one. */
 HandleObject *handle_new(LoopObject *loop, PyObject *callback, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *context);
+/* The same for the ready ring. The collector sees it only through the loop: a thousand callbacks that are ready would
+ * cost more by its looking at each of them, once or twice, than by being made and called. */
+HandleObject *handle_new_ready(LoopObject *loop, PyObject *callback, PyObject *const *args,
+                               Py_ssize_t nargs, PyObject *context);
 TimerObject *timer_new(LoopObject *loop, double when, PyObject *callback, PyObject *const *args,
                        Py_ssize_t nargs, PyObject *context);
+
+void handle_track(HandleObject *h);
+
+/* The ring's reference goes. What somebody else has kept, the collector must know. PYCALL: finalizers. */
+static inline void
+handle_leave_ring(HandleObject *h)
+{
+    if (Py_REFCNT(h) > 1 && !(h->flags & HANDLE_TRACKED)) {
+        handle_track(h);
+    }
+    Py_DECREF(h);
+}
+
+/* For the loop's tp_traverse: a handle of a ring, and what it holds if only the ring has it. */
+int handle_visit(HandleObject *h, visitproc visit, void *arg);
 
 /* Call it. 0, or -1 with an exception that must leave the loop. PYCALL. */
 int handle_run(HandleObject *h);

@@ -105,7 +105,7 @@ static void
 drop_ready(LoopObject *loop)
 {
     while (loop->ready.count > 0) {
-        Py_DECREF((PyObject *)ring_pop(&loop->ready));
+        handle_leave_ring(ring_pop(&loop->ready));
     }
 }
 
@@ -188,11 +188,15 @@ loop_traverse(PyObject *op, visitproc visit, void *arg)
     LoopObject *self = (LoopObject *)op;
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->module);
-    for (size_t i = 0; i < self->ready.count; i++) {
-        Py_VISIT((PyObject *)self->ready.slots[(self->ready.head + i) & self->ready.mask]);
-    }
-    for (size_t i = 0; i < self->due.count; i++) {
-        Py_VISIT((PyObject *)self->due.slots[(self->due.head + i) & self->due.mask]);
+    const ring *rings[] = {&self->ready, &self->due};
+    for (size_t r = 0; r < Py_ARRAY_LENGTH(rings); r++) {
+        for (size_t i = 0; i < rings[r]->count; i++) {
+            HandleObject *h = rings[r]->slots[(rings[r]->head + i) & rings[r]->mask];
+            int rc = handle_visit(h, visit, arg);
+            if (rc != 0) {
+                return rc;
+            }
+        }
     }
     for (size_t i = 0; i < self->timers.count; i++) {
         Py_VISIT((PyObject *)CONTAINER_OF(self->timers.slots[i], TimerObject, node));

@@ -59,7 +59,7 @@ loop_ready_popleft(PyObject *op, PyObject *Py_UNUSED(unused))
     }
     HandleObject *h = ring_pop(ready);
     PyObject *out = unwrap(h);
-    Py_DECREF(h);
+    handle_leave_ring(h);
     return out;
 }
 

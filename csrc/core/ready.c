@@ -34,7 +34,7 @@ HandleObject *
 loop_call_soon(LoopObject *loop, PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
                PyObject *context)
 {
-    HandleObject *h = handle_new(loop, callback, args, nargs, context);
+    HandleObject *h = handle_new_ready(loop, callback, args, nargs, context);
     if (UNLIKELY(h == NULL || loop_push(loop, h) < 0)) {
         Py_XDECREF(h);
         return NULL;
@@ -99,7 +99,7 @@ loop_drain(LoopObject *loop)
     while (mark-- > 0 && ready->count > 0) { /* a callback that runs the loop takes some of them */
         HandleObject *h = ring_pop(ready);
         int rc = handle_run(h);
-        Py_DECREF(h);
+        handle_leave_ring(h);
         if (UNLIKELY(rc < 0)) {
             return -1;
         }

@@ -149,6 +149,6 @@ loop_forget_timers(LoopObject *loop)
         Py_DECREF(take_top(loop));
     }
     while (loop->due.count > 0) {
-        Py_DECREF((PyObject *)ring_pop(&loop->due));
+        handle_leave_ring(ring_pop(&loop->due));
     }
 }

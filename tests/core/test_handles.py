@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import warnings
 import weakref
 
 import pytest
@@ -219,6 +220,53 @@ def test_a_cycle_through_a_handle_is_collected(loop_factory):
     del thing, loop
     gc.collect()
     assert ref() is None
+
+
+@pytest.mark.parametrize("way", ["run", "raised", "taken", "popped"])
+def test_a_handle_that_left_the_queue_is_collected(loop, way):
+    """The collector need not know a handle while the loop has it, but afterwards."""
+
+    class Thing:
+        def run(self):
+            if way == "raised":
+                raise ZeroDivisionError
+
+    thing = Thing()
+    thing.handle = loop.call_soon(thing.run)
+    ref = weakref.ref(thing)
+    del thing
+    gc.collect()
+    assert ref() is not None
+    loop.set_exception_handler(lambda loop, context: None)
+    if way == "taken":
+        taken = [handle for handle in loop._ready if handle._callback.__func__ is Thing.run]
+        assert len(taken) == 1
+        del taken
+    if way == "popped":
+        kept = loop._ready.popleft()
+        assert kept is ref().handle
+        del kept
+    loop.run_until_complete(support.settle())
+    gc.collect()
+    assert ref() is None
+
+
+def test_a_loop_dropped_with_callbacks_waiting_is_collected(loop_factory):
+    class Thing:
+        def run(self, loop):
+            pass
+
+    loop, thing = loop_factory(), Thing()
+    loop.call_soon(thing.run, loop)
+    loop.call_soon(thing.run, loop)
+    thing.loop = loop
+    refs = [weakref.ref(thing), weakref.ref(loop)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del loop, thing
+        gc.collect()
+        gc.collect()
+    assert [ref() for ref in refs] == [None, None]
 
 
 def test_a_cancelled_handle_kept_for_long_holds_nothing(loop):
