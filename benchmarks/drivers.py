@@ -109,7 +109,7 @@ class LoadDriver(Driver):
             raise
 
     def round(self, seconds: float) -> Sample:
-        answer = self._drive(seconds, min(0.1, seconds / 2))
+        answer = self._drive(seconds, max(min(0.1, seconds / 2), seconds / 3))
         n = answer["requests"]
         if not n:
             raise ChildError("no request was answered")

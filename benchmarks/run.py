@@ -41,6 +41,7 @@ from benchmarks.registry import Case  # noqa: E402
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "results"
 LEAST_ROUNDS = 3  # of a case, however little time there is
+BULK = 20 * 2**20  # bytes under way at a time that make a round long
 CLOCK_SHARE = 0.6  # of the time of a run with counts
 
 
@@ -198,13 +199,15 @@ def selection(args: argparse.Namespace) -> list[Case]:
 def round_seconds(case: Case, args: argparse.Namespace) -> float:
     if args.seconds is not None:
         return float(args.seconds)
+    if case.connections * case.size > BULK:
+        return 1.0  # an answer takes a tenth of a second; and all of that memory is new at first
     return 0.3 if case.kind in ("echo", "http") else 0.1
 
 
 def settings_of(args: argparse.Namespace, rounds: int) -> dict[str, Any]:
     found = {
         "rounds": f"{LEAST_ROUNDS} to {rounds}" if args.minutes else rounds,
-        "seconds": args.seconds or "0.3 (servers), 0.1 (others)",
+        "seconds": args.seconds or "0.3 (servers; 1 with much data under way), 0.1 (others)",
         "core of the process under test": process.server_cpu(),
         "core of the load": process.client_cpu(),
     }
