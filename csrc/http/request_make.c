@@ -60,7 +60,7 @@ take_keywords(RequestObject *q, PyObject *const *values, PyObject *kwnames)
 
 /* All keyword arguments, for the general way. New reference. */
 static PyObject *
-all_keywords(RequestObject *q, PyObject *const *values, PyObject *kwnames)
+all_keywords(PyObject *const *values, PyObject *kwnames)
 {
     PyObject *kwargs = PyDict_New();
     for (Py_ssize_t i = 0; kwargs != NULL && kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
@@ -68,28 +68,47 @@ all_keywords(RequestObject *q, PyObject *const *values, PyObject *kwnames)
             Py_CLEAR(kwargs);
         }
     }
-    PyObject *name = q->session->st->http->n_allow_redirects;
-    if (kwargs != NULL && !q->redirects && PyDict_SetDefault(kwargs, name, Py_False) == NULL) {
-        Py_CLEAR(kwargs);
-    }
     return kwargs;
 }
 
+/* What a method like get() hands on besides: whoever replaces _request() gets what aiohttp would give it. */
+typedef enum method_default {
+    GIVES_NOTHING,
+    GIVES_DATA, /* data=None */
+    FOLLOWS,    /* allow_redirects=True */
+    FOLLOWS_NOT,
+} method_default;
+
+static int
+add_default(SessionObject *s, PyObject *kwargs, method_default gives)
+{
+    http_state *hs = s->st->http;
+    if (gives == GIVES_NOTHING) {
+        return 0;
+    }
+    PyObject *name = gives == GIVES_DATA ? hs->n_data : hs->n_allow_redirects;
+    PyObject *value = gives == GIVES_DATA ? Py_None : gives == FOLLOWS ? Py_True : Py_False;
+    return PyDict_SetDefault(kwargs, name, value) == NULL ? -1 : 0;
+}
+
 static PyObject *
-make(SessionObject *s, PyObject *method, PyObject *url, int redirects, PyObject *const *values, PyObject *kwnames)
+make(SessionObject *s, PyObject *method, PyObject *url, method_default gives, PyObject *const *values,
+     PyObject *kwnames)
 {
     RequestObject *q = request_new(s, &request_kind, method, url);
     if (UNLIKELY(q == NULL)) {
         return NULL;
     }
-    q->redirects = redirects != 0;
+    q->redirects = gives != FOLLOWS_NOT;
     int plain = s->plain && is_stock(s);
     if (plain && kwnames != NULL) {
         plain = take_keywords(q, values, kwnames);
     }
     if (!plain) {
-        q->redirects = redirects != 0;
-        PyObject *kwargs = all_keywords(q, values, kwnames);
+        PyObject *kwargs = all_keywords(values, kwnames);
+        if (kwargs != NULL && add_default(s, kwargs, gives) < 0) {
+            Py_CLEAR(kwargs);
+        }
         q->coro.quiet = 1;
         q->inner = kwargs == NULL ? NULL : request_call(q, kwargs);
         Py_XDECREF(kwargs);
@@ -106,11 +125,12 @@ make(SessionObject *s, PyObject *method, PyObject *url, int redirects, PyObject 
 
 /* get(url) and so on: url by position or by name. */
 static PyObject *
-make_named(PyObject *self, PyObject *method, int redirects, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+make_named(PyObject *self, PyObject *method, method_default gives, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *kwnames)
 {
     SessionObject *s = (SessionObject *)self;
     if (LIKELY(nargs == 1)) {
-        return make(s, method, args[0], redirects, args + 1, kwnames);
+        return make(s, method, args[0], gives, args + 1, kwnames);
     }
     Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     PyObject *url = NULL, *names = nargs == 0 && n > 0 ? PyList_New(0) : NULL;
@@ -127,7 +147,7 @@ make_named(PyObject *self, PyObject *method, int redirects, PyObject *const *arg
     }
     PyObject *made = NULL, *rest = url == NULL ? NULL : PyList_AsTuple(names);
     if (rest != NULL) {
-        made = make(s, method, url, redirects, values, rest);
+        made = make(s, method, url, gives, values, rest);
     }
     else if (!PyErr_Occurred()) {
         PyErr_Format(PyExc_TypeError, "%s() takes one positional argument, the url, but %zd were given",
@@ -139,19 +159,19 @@ make_named(PyObject *self, PyObject *method, int redirects, PyObject *const *arg
     return made;
 }
 
-#define SESSION_METHOD(name, text, redirects)                                                      \
+#define SESSION_METHOD(name, text, gives)                                                          \
     PyObject *request_##name(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) \
     {                                                                                              \
-        return make_named(self, ((SessionObject *)self)->st->http->n_##text, redirects, args, nargs, kwnames); \
+        return make_named(self, ((SessionObject *)self)->st->http->n_##text, gives, args, nargs, kwnames); \
     }
 
-SESSION_METHOD(get, GET, 1)
-SESSION_METHOD(options, OPTIONS, 1)
-SESSION_METHOD(head, HEAD, 0)
-SESSION_METHOD(post, POST, 1)
-SESSION_METHOD(put, PUT, 1)
-SESSION_METHOD(patch, PATCH, 1)
-SESSION_METHOD(delete, DELETE, 1)
+SESSION_METHOD(get, GET, FOLLOWS)
+SESSION_METHOD(options, OPTIONS, FOLLOWS)
+SESSION_METHOD(head, HEAD, FOLLOWS_NOT)
+SESSION_METHOD(post, POST, GIVES_DATA)
+SESSION_METHOD(put, PUT, GIVES_DATA)
+SESSION_METHOD(patch, PATCH, GIVES_DATA)
+SESSION_METHOD(delete, DELETE, GIVES_NOTHING)
 
 /* The method as it is sent. New reference. */
 static PyObject *
@@ -203,7 +223,7 @@ request_request(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObjec
         return request_by_name(self, args, kwnames);
     }
     PyObject *method = upper(args[0]);
-    PyObject *made = method == NULL ? NULL : make_named(self, method, 1, args + 1, nargs - 1, kwnames);
+    PyObject *made = method == NULL ? NULL : make_named(self, method, GIVES_NOTHING, args + 1, nargs - 1, kwnames);
     Py_XDECREF(method);
     return made;
 }

@@ -219,3 +219,44 @@ def test_mocks_of_request_reach_all_sessions(original, swapped):
         await asyncio.sleep(0)
 
     run(main)
+
+
+def test_a_mixin_with_private_methods(swapped, fallbacks):
+    class Mixin:
+        async def _resolve_host(self, *args: Any, **kwargs: Any) -> Any:
+            self.asked = True
+            return await super()._resolve_host(*args, **kwargs)
+
+    class Mine(Mixin, swapped.TCPConnector):
+        pass
+
+    async def main():
+        connector = Mine()
+        async with server() as url, swapped.ClientSession(connector=connector) as session:
+            await works(session, url)
+        assert connector.asked
+
+    run(main)
+    assert any("private _resolve_host" in line for line in fallbacks)
+
+
+def test_payload_types_of_aiohttps_registry(swapped, fallbacks):
+    """What a program has registered with aiohttp is sent, streamers (deprecated) too."""
+
+    class Point:
+        pass
+
+    class PointPayload(swapped.BytesPayload):
+        def __init__(self, value: Point, *args: Any, **kwargs: Any) -> None:
+            super().__init__(b"a point", content_type="x/point")
+
+    swapped.payload_type(Point)(PointPayload)
+
+    async def main():
+        async with server() as url, swapped.ClientSession() as session:
+            async with session.post(url, data=Point()) as response:
+                got = await response.json()
+            assert (got["body"], got["headers"]["content-type"]) == ("a point", "x/point")
+
+    run(main)
+    assert fallbacks == []

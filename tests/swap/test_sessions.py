@@ -240,3 +240,72 @@ def test_a_session_dropped_open_warns_once(swapped):
             await connector.close()
 
     run(main)
+
+
+@subclassing
+def test_what_request_is_given(original, swapped):
+    """Whoever replaces _request() gets the same arguments as from aiohttp."""
+
+    def seen(module: Any) -> list[Any]:
+        calls: list[Any] = []
+
+        class Mine(module.ClientSession):
+            async def _request(self, *args: Any, **kwargs: Any) -> Any:
+                calls.append((args, kwargs))
+
+        async def main():
+            async with Mine() as session:
+                for name in ("get", "options", "head", "post", "put", "patch", "delete"):
+                    await getattr(session, name)("http://a/", headers={"a": "b"})
+                await session.get("http://a/", allow_redirects=False, params={"a": "b"})
+                await session.head("http://a/", allow_redirects=True)
+                await session.post("http://a/", data=b"x")
+                await session.request("get", "http://a/", json={})
+                await session.request("PURGE", "http://a/")
+
+        run(main)
+        return calls
+
+    theirs = seen(original)
+    ours = seen(swapped)
+    assert [(args[0].upper(), args[1:], kwargs) for args, kwargs in theirs] == [
+        (args[0].upper(), args[1:], kwargs) for args, kwargs in ours
+    ]
+
+
+def test_timeouts_of_old_arguments(original, swapped):
+    async def main():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for options in ({}, {"timeout": None}, {"conn_timeout": 3}, {"read_timeout": 4}):
+                ours = swapped.ClientSession(**options)
+                theirs = original.ClientSession(**options)
+                assert ours.timeout == theirs.timeout and type(ours.timeout) is type(theirs.timeout)
+                await ours.close()
+                await theirs.close()
+
+    run(main)
+
+
+def test_traces_of_aiohttp_are_told_in_its_classes(original, swapped):
+    told: list[str] = []
+
+    async def receive(session: Any, context: Any, params: Any) -> None:
+        assert isinstance(session, swapped.ClientSession)
+        told.append(f"{type(params).__module__}.{type(params).__name__}")
+
+    async def main():
+        config = swapped.TraceConfig()
+        for name in ("request_start", "request_end", "connection_create_start", "dns_cache_miss"):
+            getattr(config, f"on_{name}").append(receive)
+        async with server() as url, swapped.ClientSession(trace_configs=[config]) as session:
+            assert isinstance(session, http.ClientSession)
+            async with session.get(url) as response:
+                assert response.status == 200
+
+    run(main)
+    assert told == [
+        "aiohttp.tracing.TraceRequestStartParams",
+        "aiohttp.tracing.TraceConnectionCreateStartParams",
+        "aiohttp.tracing.TraceRequestEndParams",
+    ]

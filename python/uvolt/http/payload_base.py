@@ -9,7 +9,7 @@ import enum
 import mimetypes
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from multidict import CIMultiDict
@@ -186,6 +186,7 @@ class PayloadRegistry:
     def __init__(self) -> None:
         self._types: dict[Order, list[tuple[type[Payload], Any]]] = {order: [] for order in Order}
         self._exact: dict[Any, type[Payload]] = {}
+        self.ask_next: Callable[..., Any] | None = None  # uvolt.swap: aiohttp's registry
 
     def get(self, data: Any, *args: Any, **kwargs: Any) -> Payload:
         """The payload for a value, which may be one. This module's LookupError if there is none."""
@@ -201,7 +202,10 @@ class PayloadRegistry:
             for factory, kind in self._types[order]:
                 if isinstance(data, kind):
                     return factory(data, *args, **kwargs)
-        raise LookupError
+        found = None if self.ask_next is None else self.ask_next(data, *args, **kwargs)
+        if found is None:
+            raise LookupError
+        return found  # type: ignore[no-any-return]
 
     def register(self, factory: type[Payload], type: Any, *, order: Order = Order.normal) -> None:
         """Use `factory` for values of `type`: a class or several."""

@@ -8,6 +8,7 @@ nothing of this module.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableSequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, overload
@@ -400,6 +401,16 @@ class TraceConfig:
         return self._signals["request_headers_sent"]
 
 
+def params_for(kind: type, signal: str) -> Any:
+    """The class of what is told to the receivers of a TraceConfig of this type: a TraceConfig of
+    aiohttp's own has them told in aiohttp's own classes."""
+    ours = SIGNALS[signal]
+    theirs = sys.modules.get("aiohttp.tracing")
+    if theirs is not None and issubclass(kind, theirs.TraceConfig):
+        return getattr(theirs, ours.__name__)
+    return ours
+
+
 class Traces:
     """The traces of one request: send("dns_cache_hit", host) tells them all.
 
@@ -424,15 +435,15 @@ class Traces:
         """on_request_start of each; context: what the call has as trace_request_ctx."""
         for config in configs:
             own = config.trace_config_ctx(trace_request_ctx=context)
-            params = TraceRequestStartParams(method, url, headers)
+            params = params_for(type(config), "request_start")(method, url, headers)
             await config.on_request_start.send(self._session, own, params)
             self._started.append((config, own))
 
     async def send(self, signal: str, *params: Any) -> None:
         """Tell all, one after the other; what a receiver raises comes out."""
-        make: Any = SIGNALS[signal]
         for config, own in self._started:
-            await getattr(config, f"on_{signal}").send(self._session, own, make(*params))
+            made = params_for(type(config), signal)(*params)
+            await getattr(config, f"on_{signal}").send(self._session, own, made)
 
     async def on_read(self, response: Any) -> None:
         """Told by a response once its body was read."""

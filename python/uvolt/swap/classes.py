@@ -62,12 +62,16 @@ class SwapABCMeta(SwapType, ABCMeta):
 
 def _why_not(bases: tuple[type, ...], namespace: dict[str, Any]) -> str | None:
     """Why a subclass with these bases must be one of aiohttp's class; None: it need not be."""
+    defined = set(namespace)
+    for base in bases:  # what is mixed in counts as well
+        if not isinstance(base, SwapType):
+            defined.update(*(vars(cls) for cls in base.__mro__[:-1]))
     for base in bases:
         if not isinstance(base, SwapType) or "_original" not in base.__dict__:
             continue  # a subclass of a subclass is what that is
         if base._free is None:
             return "may replace anything"
-        for name in namespace:
+        for name in sorted(defined):
             is_private = name.startswith("_") and not name.endswith("__")
             if is_private and name not in base._free and hasattr(base._original, name):
                 return f"replaces the private {name}"

@@ -17,9 +17,11 @@ import aiohttp.client_exceptions
 import aiohttp.client_reqrep
 import aiohttp.connector
 import aiohttp.cookiejar
+import aiohttp.payload
 
 from .. import http
 from ..http import exceptions
+from ..http.payload import PAYLOAD_REGISTRY
 from . import errors
 from .classes import SwapABCMeta, SwapType, logger
 from .connector import ConnectorMixin, ConnectorType
@@ -181,6 +183,7 @@ def put_in() -> None:
         _originals.update((name, getattr(aiohttp, name)) for name in _made)
     _is_in = True
     exceptions._raised_instead.update(_raised)
+    PAYLOAD_REGISTRY.ask_next = _payload_of_aiohttp
     for module_name in INSIDE:
         module = sys.modules[module_name]
         module.__class__ = _view_of(module, _made)
@@ -194,9 +197,18 @@ def put_back() -> None:
         return
     _is_in = False
     exceptions._raised_instead.clear()
+    PAYLOAD_REGISTRY.ask_next = None
     for module_name in INSIDE:
         sys.modules[module_name].__class__ = ModuleType
     _replace(_made, _originals)
+
+
+def _payload_of_aiohttp(data: Any, *args: Any, **kwargs: Any) -> Any:
+    """For types that a program has registered with aiohttp; None for others."""
+    try:
+        return aiohttp.PAYLOAD_REGISTRY.get(data, *args, **kwargs)
+    except aiohttp.payload.LookupError:
+        return None
 
 
 def _replace(old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from .. import _core
 from ..http.client import ClientSession
 from ..http.connector import BaseConnector
+from ..http.timeouts import ClientTimeout
 from .classes import SwapType, falls_back
 
 __all__ = ("SessionMixin", "SessionType")
@@ -109,11 +110,19 @@ class SessionMixin:
             given["response_class"] = kind._response
             try:
                 super().__init__(base_url, **given)  # type: ignore[call-arg]
+                self._keep_timeout()
                 return
             except NotImplementedError as exc:
                 why = str(exc)
         falls_back(kind.__name__, why)
         self._be_companion()
+
+    def _keep_timeout(self) -> None:
+        """What has been made of conn_timeout and read_timeout, or of None, in aiohttp's class."""
+        now: Any = self._timeout  # type: ignore[has-type]
+        if isinstance(now, ClientTimeout) and now is not self._arguments[1].get("timeout"):
+            kind: Any = type(type(self)._timeout_default)  # type: ignore[attr-defined]
+            self._timeout = kind(now.total, now.connect, now.sock_read, now.sock_connect)
 
     def _be_companion(self) -> None:
         """Have the companion do everything: for subclasses, whose objects must be theirs."""
