@@ -29,10 +29,21 @@ coro_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
+static inline void
+end_fast(CoroObject *c)
+{
+    waiter *w = c->fast;
+    if (w != NULL) {
+        c->fast = NULL;
+        waiter_clear(w);
+    }
+}
+
 /* `loop` stays until it is freed: it has the state. */
 void
 coro_clear(CoroObject *c)
 {
+    end_fast(c);
     Py_CLEAR(c->wait);
 }
 
@@ -40,11 +51,7 @@ coro_clear(CoroObject *c)
 static inline void
 end_wait(CoroObject *c)
 {
-    waiter *w = c->fast;
-    if (w != NULL) {
-        c->fast = NULL;
-        waiter_clear(w);
-    }
+    end_fast(c);
     Py_CLEAR(c->wait);
 }
 

@@ -119,6 +119,17 @@ conn_raised(ConnectionObject *c)
     conn_fail(c, PyErr_GetRaisedException());
 }
 
+COLD void
+conn_raised_in(ConnectionObject *c, uint64_t exchange)
+{
+    if (conn_is_on(c, exchange)) {
+        conn_raised(c);
+    }
+    else {
+        loop_error(c->loop, "Error in an HTTP exchange that is over", NULL, (PyObject *)c);
+    }
+}
+
 void
 conn_finish(ConnectionObject *c, size_t left)
 {

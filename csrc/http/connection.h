@@ -145,6 +145,13 @@ conn_is_reused(const ConnectionObject *c) /* in an exchange or after conn_begin(
     return c->exchanges > 1;
 }
 
+/* Is this exchange, by its number, still the one that is on? */
+static inline int
+conn_is_on(const ConnectionObject *c, uint64_t exchange)
+{
+    return c->state == CONN_BUSY && c->exchanges == exchange;
+}
+
 /* ---- between the files of the connection and of the pool ----------------------------------- */
 
 /* connection.c */
@@ -156,6 +163,7 @@ void conn_end(ConnectionObject *c);         /* conn_abort(); the socket of an id
 http_user *conn_steal_user(ConnectionObject *c, PyObject **object);
 void conn_fail(ConnectionObject *c, PyObject *exc); /* exc is stolen; the socket is aborted. PYCALL */
 void conn_raised(ConnectionObject *c);              /* conn_fail() with the exception that is set. PYCALL */
+void conn_raised_in(ConnectionObject *c, uint64_t exchange); /* the same if it is still on, else it is reported. PYCALL */
 void conn_finish(ConnectionObject *c, size_t left); /* the response is whole, with `left` bytes behind it. PYCALL */
 
 /* connection_read.c */

@@ -1,6 +1,6 @@
 /* connection_read.c - from the bytes of a transport to the user of an exchange; see connection.h.
  * Owns:    c->held, a head that came in pieces.
- * Threads: the loop's. PYCALL: all, by the user's functions, after which the exchange may be over: is_on() tells.
+ * Threads: the loop's. PYCALL: all, by the user's functions, after which the exchange may be over: conn_is_on() tells.
  * A head that comes in one read is parsed where it lies. What comes while no exchange is on ends the connection:
  * it could be taken for the answer to the next request. */
 #include "http/connection.h"
@@ -11,13 +11,6 @@
 #define HEAD_PIECE 4096      /* bytes added to a held head at a time */
 #define DIRECT_MIN 32768     /* bytes of a body left, to be read into their place */
 #define MAX_ERROR_BYTES 4096 /* of a head, for the text of an error */
-
-/* Is this exchange still the one that is on? */
-static inline int
-is_on(const ConnectionObject *c, uint64_t exchange)
-{
-    return c->state == CONN_BUSY && c->exchanges == exchange;
-}
 
 /* ---- errors -------------------------------------------------------------------------------- */
 
@@ -90,13 +83,14 @@ static void
 take_final(ConnectionObject *c, char *base)
 {
     http_user *u = c->user;
+    uint64_t exchange = c->exchanges;
     const http1_head *h = &c->head;
     http1_body_init(&c->body, h, c->limits, c->head_only ? HTTP1_TO_HEAD : 0);
     int switched = h->status == 101;
     c->phase = switched && c->upgrade ? READ_RAW : READ_BODY;
     c->keep = h->keep_alive && !switched && !c->no_reuse && http1_body_delimited(&c->body);
     if (UNLIKELY(u->ops->head(u, c, base, h) < 0)) {
-        conn_raised(c);
+        conn_raised_in(c, exchange);
     }
 }
 
@@ -117,7 +111,7 @@ take_head(ConnectionObject *c, char *base)
     if (status == 100 && c->user->ops->expect != NULL) {
         c->user->ops->expect(c->user);
     }
-    if (is_on(c, exchange)) {
+    if (conn_is_on(c, exchange)) {
         http1_head_reset(&c->head);
     }
 }
@@ -192,15 +186,10 @@ static inline int
 tell_body(ConnectionObject *c, uint64_t exchange, const char *data, size_t n)
 {
     if (UNLIKELY(c->user->ops->body(c->user, data, n) < 0)) {
-        if (is_on(c, exchange)) {
-            conn_raised(c);
-        }
-        else {
-            loop_error(c->loop, "Error in an HTTP exchange that is over", NULL, (PyObject *)c);
-        }
+        conn_raised_in(c, exchange);
         return 0;
     }
-    return is_on(c, exchange);
+    return conn_is_on(c, exchange);
 }
 
 static inline int
@@ -208,10 +197,10 @@ tell_chunk_end(ConnectionObject *c, uint64_t exchange)
 {
     http_user *u = c->user;
     if (u->ops->chunk_end != NULL && UNLIKELY(u->ops->chunk_end(u) < 0)) {
-        conn_raised(c);
+        conn_raised_in(c, exchange);
         return 0;
     }
-    return is_on(c, exchange);
+    return conn_is_on(c, exchange);
 }
 
 static void
@@ -257,12 +246,12 @@ static void
 feed(ConnectionObject *c, char *base, size_t n)
 {
     uint64_t exchange = c->exchanges;
-    while (n > 0 && is_on(c, exchange) && c->phase == READ_HEAD) {
+    while (n > 0 && conn_is_on(c, exchange) && c->phase == READ_HEAD) {
         size_t used = read_head(c, base, n);
         base += used;
         n -= used;
     }
-    if (!is_on(c, exchange)) {
+    if (!conn_is_on(c, exchange)) {
         return;
     }
     if (LIKELY(c->phase == READ_BODY)) {

@@ -35,7 +35,7 @@ start_reading_timer(ConnectionObject *c)
     }
 }
 
-/* Bytes that the transport still has; 0 also if it does not tell. */
+/* Bytes that the transport still has; 0 also if it does not tell. One that is not ours may end the exchange. */
 static size_t
 unsent(ConnectionObject *c)
 {
@@ -48,23 +48,37 @@ unsent(ConnectionObject *c)
 }
 
 static void
-start_writing_timer(ConnectionObject *c)
+set_writing_timer(ConnectionObject *c, size_t left)
 {
-    c->unsent = unsent(c);
+    c->unsent = left;
     if (c->write_timeout > 0) {
         set_timer(c, c->write_timeout);
     }
 }
 
 static void
+start_writing_timer(ConnectionObject *c)
+{
+    uint64_t exchange = c->exchanges;
+    size_t left = unsent(c);
+    if (conn_is_on(c, exchange)) {
+        set_writing_timer(c, left);
+    }
+}
+
+static void
 check_writing(ConnectionObject *c)
 {
-    size_t before = c->unsent;
-    if (unsent(c) >= before) {
+    uint64_t exchange = c->exchanges;
+    size_t before = c->unsent, left = unsent(c);
+    if (!conn_is_on(c, exchange)) {
+        return;
+    }
+    if (left >= before) {
         conn_fail(c, http_error(c->loop->st, "write_timeout", NULL));
     }
     else {
-        start_writing_timer(c);
+        set_writing_timer(c, left);
     }
 }
 
@@ -114,19 +128,24 @@ request_out(ConnectionObject *c)
 static void
 request_given(ConnectionObject *c)
 {
+    uint64_t exchange = c->exchanges;
     c->uploading = 0;
-    if (LIKELY(unsent(c) == 0)) {
+    size_t left = unsent(c);
+    if (UNLIKELY(!conn_is_on(c, exchange))) {
+        return;
+    }
+    if (LIKELY(left == 0)) {
         request_out(c);
         return;
     }
     c->draining = 1;
     if (c->wire->limit(c, 1) < 0) { /* calls conn_set_writing() */
-        conn_raised(c);
+        conn_raised_in(c, exchange);
     }
-    else if (c->state == CONN_BUSY && c->draining && c->writing_paused) {
+    else if (conn_is_on(c, exchange) && c->draining && c->writing_paused) {
         start_writing_timer(c); /* also where it was paused before */
     }
-    else if (c->state == CONN_BUSY && c->draining) { /* gone meanwhile */
+    else if (conn_is_on(c, exchange) && c->draining) { /* gone meanwhile */
         request_out(c);
     }
 }
@@ -138,6 +157,7 @@ conn_set_writing(ConnectionObject *c, int paused)
     if (c->state != CONN_BUSY) {
         return;
     }
+    uint64_t exchange = c->exchanges;
     Py_INCREF(c);
     if (paused) {
         start_writing_timer(c);
@@ -145,9 +165,9 @@ conn_set_writing(ConnectionObject *c, int paused)
     else if (c->draining) {
         conn_stop_timer(c);
         if (c->wire->limit(c, 0) < 0) {
-            conn_raised(c);
+            conn_raised_in(c, exchange);
         }
-        else {
+        else if (conn_is_on(c, exchange)) {
             request_out(c);
         }
     }
@@ -191,6 +211,10 @@ conn_begin(ConnectionObject *c, http_user *u, const conn_request *r)
         conn_abort(c);
         PyErr_SetRaisedException(exc);
         return -1;
+    }
+    if (UNLIKELY(c->state != CONN_TAKEN)) { /* a transport that is not ours has closed within write() */
+        c->exchanges -= c->state == CONN_CLOSED; /* it is counted there */
+        return refuse(c);
     }
     c->user = u;
     c->user_object = Py_NewRef(u->object);

@@ -244,7 +244,7 @@ decode_by_name(ResponseObject *r, const char *s, Py_ssize_t n, PyObject *encodin
 }
 
 static PyObject *
-decode(ResponseObject *r, const char *s, Py_ssize_t n, PyObject *encoding, const char *errors)
+decode_span(ResponseObject *r, const char *s, Py_ssize_t n, PyObject *encoding, const char *errors)
 {
     content_type t;
     charset known = CHARSET_ASK;
@@ -265,6 +265,16 @@ decode(ResponseObject *r, const char *s, Py_ssize_t n, PyObject *encoding, const
     default:
         return decode_by_name(r, s, n, encoding, errors);
     }
+}
+
+/* n bytes of the body as text; `encoding` and `errors` may be NULL. */
+static PyObject *
+decode(ResponseObject *r, const char *s, Py_ssize_t n, PyObject *encoding, const char *errors)
+{
+    PyObject *body = Py_NewRef(r->body); /* get_encoding() may put another in its place */
+    PyObject *text = decode_span(r, s, n, encoding, errors);
+    Py_DECREF(body);
+    return text;
 }
 
 /* The body as bytes that can be decoded: a foreign one may be any buffer. -1 with an exception. */
@@ -295,9 +305,7 @@ text_step(CoroObject *c, PyObject *value, PyObject **result)
     if ((errors == NULL && call->extra != NULL) || body_span(r, &s, &n) < 0) {
         return CORO_ERROR;
     }
-    PyObject *body = Py_NewRef(r->body); /* get_encoding() may put another in its place */
     *result = decode(r, s, n, call->arg, errors);
-    Py_DECREF(body);
     return *result == NULL ? CORO_ERROR : CORO_DONE;
 }
 
@@ -456,9 +464,7 @@ json_step(CoroObject *c, PyObject *value, PyObject **result)
         return CORO_DONE;
     }
     http_state *hs = r->loop->st->http;
-    PyObject *body = Py_NewRef(r->body); /* get_encoding() may put another in its place */
     PyObject *text = decode(r, s, n, call->arg, NULL);
-    Py_DECREF(body);
     if (text != NULL) {
         *result = loads == Py_None || loads == hs->json_loads ? parse_json(hs, text) : PyObject_CallOneArg(loads, text);
         Py_DECREF(text);

@@ -80,10 +80,21 @@ const wire_ops wire_tls = {tls_wire_send, tls_wire_unsent, tls_wire_limit, tls_w
 
 /* ---- any other transport ------------------------------------------------------------------- */
 
+/* It may be lost within the call. `arg` may be NULL. New reference, or NULL. */
+static PyObject *
+call_foreign(ConnectionObject *c, PyObject *name, PyObject *arg)
+{
+    PyObject *transport = Py_NewRef(c->transport);
+    PyObject *r = arg == NULL ? PyObject_CallMethodNoArgs(transport, name)
+                              : PyObject_CallMethodOneArg(transport, name, arg);
+    Py_DECREF(transport);
+    return r;
+}
+
 static int
 write_one(ConnectionObject *c, PyObject *bytes)
 {
-    PyObject *r = PyObject_CallMethodOneArg(c->transport, c->loop->st->http->n_write, bytes);
+    PyObject *r = call_foreign(c, c->loop->st->http->n_write, bytes);
     Py_XDECREF(r);
     return r == NULL ? -1 : 0;
 }
@@ -107,7 +118,7 @@ foreign_send(ConnectionObject *c, const char *base, size_t n, PyObject *bytes)
 static Py_ssize_t
 foreign_unsent(ConnectionObject *c)
 {
-    PyObject *r = PyObject_CallMethodNoArgs(c->transport, c->loop->st->http->n_get_write_buffer_size);
+    PyObject *r = call_foreign(c, c->loop->st->http->n_get_write_buffer_size, NULL);
     Py_ssize_t n = r == NULL ? -1 : PyLong_AsSsize_t(r);
     Py_XDECREF(r);
     return n;
@@ -118,7 +129,7 @@ foreign_limit(ConnectionObject *c, int all)
 {
     PyObject *name = c->loop->st->http->n_set_write_buffer_limits;
     PyObject *zero = all ? PyLong_FromLong(0) : Py_NewRef(Py_None);
-    PyObject *r = zero == NULL ? NULL : PyObject_CallMethodOneArg(c->transport, name, zero);
+    PyObject *r = zero == NULL ? NULL : call_foreign(c, name, zero);
     Py_XDECREF(zero);
     Py_XDECREF(r);
     return r == NULL ? -1 : 0;
@@ -127,7 +138,7 @@ foreign_limit(ConnectionObject *c, int all)
 static int
 foreign_is_quiet(ConnectionObject *c)
 {
-    PyObject *r = PyObject_CallMethodNoArgs(c->transport, c->loop->st->http->n_is_closing);
+    PyObject *r = call_foreign(c, c->loop->st->http->n_is_closing, NULL);
     int closing = r == NULL ? -1 : PyObject_IsTrue(r);
     Py_XDECREF(r);
     if (closing < 0) {

@@ -124,6 +124,80 @@ def test_a_request_that_fails_while_it_is_sent() -> None:
     run(main)
 
 
+def lose(conn: Any) -> None:
+    """As no transport does it: connection_lost() within a call."""
+    conn.connection_lost(None)
+
+
+ACTIONS: dict[str, Callable[[Any], Any]] = {
+    "close": lambda conn: conn.close(),
+    "abort": lambda conn: conn.abort(),
+    "lose": lose,
+    "eof": lambda conn: conn.eof_received(),
+    "answer": lambda conn: conn.data_received(HEAD + b"whole"),
+    "answer kept": lambda conn: conn.data_received(
+        HEAD.replace(b"close", b"keep-alive") + b"whole"
+    ),
+    "pause": lambda conn: conn.pause_writing(),
+    "pause and resume": lambda conn: (conn.pause_writing(), conn.resume_writing()),
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("size", [0, 10])
+@pytest.mark.parametrize("method", ["write", "size", "limits", "size again"])
+@pytest.mark.parametrize("follows", [False, True], ids=["get", "upload"])
+def test_a_transport_that_acts_within_a_call(
+    method: str, size: int, action: str, follows: bool
+) -> None:
+    """The request ends in some way, and its slot is free once, not twice."""
+
+    async def pieces() -> Any:
+        yield b"piece"
+        await asyncio.sleep(0)
+        yield b"piece"
+
+    async def main() -> None:
+        count = 0
+        connector = Connector(lambda name: None)
+
+        def hook(name: str) -> int:
+            nonlocal count
+            if name == method.split()[0] and count >= 0:
+                count += 1
+                if count == len(method.split()):
+                    count = -1  # not again
+                    ACTIONS[action](connector.made[-1])
+            return size if count >= 0 else 0
+
+        connector.hook = hook
+        timeout = uvolt.http.ClientTimeout(total=0.2, sock_read=0.1, write=0.1)
+        async with uvolt.http.ClientSession(connector=connector, timeout=timeout) as http:
+            data = pieces() if follows else None
+            asking = asyncio.ensure_future(http.post("http://x.test/", data=data))
+            try:
+                answer = await asking
+                assert await answer.read() == b"whole"
+            except (uvolt.http.ClientError, asyncio.TimeoutError):
+                pass
+            del asking
+            await support.settle()
+            pool = connector._pool
+            assert (pool.in_use, pool.waiting) == (0, 0)
+            assert pool.idle in (0, 1)
+            for conn in pool.connections:
+                conn.close()
+            await support.settle()
+            assert (pool.in_use, pool.idle, pool.waiting, pool.connections) == (0, 0, 0, [])
+            count = -1
+            asking = asyncio.ensure_future(http.get("http://x.test/"))
+            await support.settle()
+            connector.made[-1].data_received(HEAD + b"whole")
+            assert await (await asking).read() == b"whole"
+
+    run(main)
+
+
 def test_an_answer_before_the_upload_has_begun() -> None:
     """A task factory that lets the server answer at once."""
 
