@@ -66,3 +66,34 @@ def test_bytes_that_nobody_asked_for(certificates, name, tls, when):
             assert len(server.peers) == 2
 
     run(main)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 100 Continue\r\n\r\n", response(b"poison")])
+def test_a_100_continue_that_is_cancelled(answer):
+    """The connection waits for something still: it is closed, and what comes late is nobody's."""
+    first = []
+
+    async def script(peer):
+        while True:
+            asked = await peer.request(body=False)
+            if "expect" in asked.headers:
+                first.append(peer)
+                await peer.gone()
+                return
+            peer.send(response(b"good"))
+
+    async def main():
+        async with raw(script) as server, http.ClientSession() as session:
+            call = session.post(server.url, data=b"body", expect100=True)
+            task = asyncio.ensure_future(call)
+            await support.until(lambda: first)
+            task.cancel()
+            await asyncio.wait([task])
+            first[0].send(answer)
+            for _ in range(2):
+                async with session.get(server.url) as got:
+                    assert await got.read() == b"good"
+            await support.until(lambda: first[0].ended)
+            assert len(server.peers) == 2
+
+    run(main)
