@@ -84,7 +84,7 @@ def test_no_cookie_for_everyone_in_a_public_suffix(
 
 def test_the_list_is_not_read_for_nothing() -> None:
     publicsuffix._rules.cache_clear()
-    publicsuffix._suffix_length.cache_clear()
+    publicsuffix.is_public_suffix.cache_clear()
     jar = CookieJar()
     jar.update_cookies_from_headers(["a=1; Path=/; Secure"], URL("https://example.com/"))
     jar.update_cookies({"b": "2"})
@@ -95,7 +95,7 @@ def test_the_list_is_not_read_for_nothing() -> None:
 
 def test_a_program_without_the_list_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     publicsuffix._rules.cache_clear()
-    publicsuffix._suffix_length.cache_clear()
+    publicsuffix.is_public_suffix.cache_clear()
     true_open = builtins.open
 
     def no_list(file: Any, *args: Any, **kwargs: Any) -> Any:
@@ -108,4 +108,4 @@ def test_a_program_without_the_list_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
         assert is_public_suffix("com")  # what is one label always is
     assert not is_public_suffix("example.com")
     publicsuffix._rules.cache_clear()
-    publicsuffix._suffix_length.cache_clear()
+    publicsuffix.is_public_suffix.cache_clear()

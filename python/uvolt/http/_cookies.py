@@ -258,30 +258,30 @@ def parse_set_cookie(field: str) -> Morsel[str] | None:
         return None
     morsel = _morsel_of(name, coded)
     if morsel is not None and attributes:
-        _read_attributes(morsel, attributes)
+        for part in attributes.split(";"):
+            name, _, value = part.partition("=")
+            name = name.strip(" \t").lower()
+            # The last of each counts. Past Morsel's own checks: all is checked here.
+            if name in _FLAGS and name in morsel:
+                dict.__setitem__(morsel, name, True)
+            elif name in _ATTRIBUTES and name in morsel:
+                checked = _attribute_value(name, value.strip(" \t"))
+                if checked is not None:
+                    dict.__setitem__(morsel, name, checked)
     return morsel
 
 
-def _read_attributes(morsel: Morsel[str], text: str) -> None:
-    """The last of each counts; those that say nothing do not count at all."""
-    for part in text.split(";"):
-        name, _, value = part.partition("=")
-        name = name.strip(" \t").lower()
-        if name not in _ATTRIBUTES or not morsel.isReservedKey(name):
-            continue
-        # Past Morsel's own checks: all is checked here.
-        if name in _FLAGS:
-            dict.__setitem__(morsel, name, True)
-            continue
-        value = value.strip(" \t")
-        length = encoded_length(value)
-        if length is None or length > ATTRIBUTE_LENGTH:
-            continue
+def _attribute_value(name: str, value: str) -> str | None:
+    """The value of an attribute without quotes; None for one that says nothing."""
+    length = encoded_length(value)
+    if length is None or length > ATTRIBUTE_LENGTH:
+        return None
+    if '"' in value or "\t" in value:  # no other control character has come this far
         value = unquote(value)
         if control(value):
-            continue
-        if name == "max-age" and parse_age(value) is None:
-            continue
-        if name == "expires" and parse_date(value) is None:
-            continue
-        dict.__setitem__(morsel, name, value)
+            return None
+    if (name == "max-age" and parse_age(value) is None) or (
+        name == "expires" and parse_date(value) is None
+    ):
+        return None
+    return value

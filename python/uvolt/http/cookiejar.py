@@ -183,7 +183,7 @@ class CookieJar(AbstractCookieJar):
         key = (domain, cookie["path"].rstrip("/"), name)
         if expires is None:
             expires = expiry_of(cookie)
-        if self._limited and not _can_be_sent(cookie):
+        if self._limited and not is_received and not _can_be_sent(cookie):
             logger.debug("Dropped cookie %r for %s: it cannot be sent", name, domain)
         elif not is_secure and not cookie["secure"] and self._shadows_secure(key, cookie):
             logger.debug("Dropped cookie %r for %s: there is a Secure one", name, domain)
@@ -381,6 +381,8 @@ class CookieJar(AbstractCookieJar):
         for saved in _cookiefile.read(file_path):
             url = URL.build(scheme="https", host=saved.domain) if saved.domain else NO_URL
             if self._unsafe or not is_ip_address(url.raw_host):
+                if not _can_be_sent(saved.cookie):
+                    continue
                 is_coded = ";" not in saved.cookie.coded_value
                 loaded._take(saved.name, saved.cookie, url, saved.expires, is_received=is_coded)
         loaded._store.expire()

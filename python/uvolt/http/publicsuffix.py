@@ -43,7 +43,6 @@ def _label(label: str) -> str:
     return label
 
 
-@functools.lru_cache(maxsize=1024)
 def _suffix_length(domain: str) -> int:
     """How many labels of a domain are its public suffix; one at least: the rule "*"."""
     rules = _rules()
@@ -59,6 +58,7 @@ def _suffix_length(domain: str) -> int:
     return longest
 
 
+@functools.lru_cache(maxsize=1024)
 def is_public_suffix(domain: str) -> bool:
     """Whether anyone may register below a domain. True for a name of one label that is not listed,
     and for what is no domain (an empty label)."""
