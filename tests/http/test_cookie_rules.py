@@ -68,6 +68,8 @@ def test_a_semicolon_ends_a_value_in_quotes() -> None:
         "a=\x07b",
         "a=b\r\nX: y",
         "a\tb=c",
+        "a,b=c",
+        "a\\b=c",
         "a=b\tc",
         'a="\\012"',  # a line end when it is unquoted
         "a=\ud800",
@@ -100,6 +102,14 @@ def test_an_attribute_that_is_too_long_does_not_count() -> None:
 
 def test_attributes_need_semicolons() -> None:
     assert header("a=1; Secure Path=/x", url=PLAIN, to=PLAIN) == "a=1"
+    assert header("a=1; HttpOnly Domain=example.com", to=URL("https://example.com/a/")) is None
+    # But for those that end its life: as in aiohttp.
+    assert header("a=1; Path=/ Expires=Tue, 1 Jan 1980 12:00:00 GMT; ") is None
+    assert header("a=1; Path=/ expires = Tue, 1 Jan 1980 12:00:00 GMT Max-Age=9") == "a=1"
+    assert header("a=1; HttpOnly; Path=/\tMax-Age=0; ") is None
+    assert (
+        header("a=1; Comment=x=y=z; Path=/a=b Expires", to=URL("https://www.example.com/")) is None
+    )
 
 
 # ---- order --------------------------------------------------------------------------------------

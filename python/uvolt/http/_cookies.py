@@ -237,6 +237,11 @@ def _set_attributes(morsel: Morsel[str], text: str) -> None:
 
 # ---- as browsers read it ------------------------------------------------------------------------
 
+_not_in_names = re.compile(r"[\x00-\x1f\x7f,\\]").search
+_before_lifetime = re.compile(
+    r"(?<![ \t])[ \t]+(?=(?:expires|max-age)[ \t]*=)", re.IGNORECASE | re.ASCII
+).split
+
 
 def read_set_cookies(fields: Sequence[str]) -> list[Morsel[str]]:
     """The cookies of a response's Set-Cookie fields, the first 50, see parse_set_cookie()."""
@@ -244,21 +249,22 @@ def read_set_cookies(fields: Sequence[str]) -> list[Morsel[str]]:
 
 
 def parse_set_cookie(field: str) -> Morsel[str] | None:
-    """The cookie of a Set-Cookie field; None if it has none. Names may be of any characters. A
-    semicolon ends a part, in quotes, too: sent back within quotes it would end a cookie and begin
-    another. The value and the attributes are unquoted, as aiohttp does it; the morsel's
-    coded_value is as it came."""
+    """The cookie of a Set-Cookie field; None if it has none. Names may be of any characters but
+    commas and backslashes. A semicolon ends a part, in quotes, too: sent back within quotes it
+    would end a cookie and begin another. As aiohttp does it, value and attributes are unquoted, and
+    the semicolon before Expires and Max-Age may be missing. The morsel's coded_value is as it came.
+    """
     if _control_but_tab(field):
         return None
     pair, _, attributes = field.partition(";")
     name, equals, coded = pair.partition("=")
     name, coded = name.strip(" \t"), coded.strip(" \t")
     # A cookie without a name is a browsers' thing: RFC 6265 has none, and neither has aiohttp.
-    if not equals or not name or control(name):
+    if not equals or not name or _not_in_names(name):
         return None
     morsel = _morsel_of(name, coded)
     if morsel is not None and attributes:
-        for part in attributes.split(";"):
+        for part in _parts(attributes):
             name, _, value = part.partition("=")
             name = name.strip(" \t").lower()
             # The last of each counts. Past Morsel's own checks: all is checked here.
@@ -269,6 +275,14 @@ def parse_set_cookie(field: str) -> Morsel[str] | None:
                 if checked is not None:
                     dict.__setitem__(morsel, name, checked)
     return morsel
+
+
+def _parts(attributes: str) -> list[str]:
+    """The attributes one by one."""
+    parts = attributes.split(";")
+    if not any(part.count("=") > 1 for part in parts):
+        return parts
+    return [piece for part in parts for piece in _before_lifetime(part)]
 
 
 def _attribute_value(name: str, value: str) -> str | None:
