@@ -76,7 +76,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2) {
         return 0;
     }
-    http1_limits l = {64, 48, 4, data[0] & 1};
+    http1_limits l = {64, 48, 4, data[0] & 1, 0};
     const char *s = (const char *)data + 2;
     int end;
     uint64_t whole = outcome(&l, s, size - 2, 0, 0, NULL, &end);

@@ -73,6 +73,10 @@ feed_body(run *r, const char *base, size_t len)
         else if (event == HTTP1_CHUNK_END) {
             r->hash = mix_number(r->hash, 1);
         }
+        for (size_t i = 0; i < r->body.ntrailer; i++) {
+            CHECK(r->body.trailer >= base + at && r->body.trailer + r->body.ntrailer == base + at + used);
+            r->hash = mix_number(r->hash, (unsigned char)r->body.trailer[i]);
+        }
         at += used;
         if (event == HTTP1_DONE) {
             r->in_body = 0;

@@ -23,6 +23,7 @@ typedef struct http_user_ops {
     int (*head)(http_user *u, ConnectionObject *c, char *base, const http1_head *h);
     int (*body)(http_user *u, const char *base, size_t n); /* n > 0 bytes, chunked coding removed; -1 as above */
     int (*chunk_end)(http_user *u);                        /* -1 as above */
+    int (*trailers)(http_user *u, const char *base, size_t n); /* some of them, as they came; may be NULL; -1 as above */
     /* May be NULL. `left` more bytes of the body are to come: where the next ones shall lie, so that body() is given
      * them in place. 1: into *base, at most *room <= left; 0: anywhere; -1: nowhere, before the next poll. */
     int (*room)(http_user *u, uint64_t left, char **base, size_t *room);

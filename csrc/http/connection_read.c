@@ -203,6 +203,17 @@ tell_chunk_end(ConnectionObject *c, uint64_t exchange)
     return conn_is_on(c, exchange);
 }
 
+static COLD int
+tell_trailers(ConnectionObject *c, uint64_t exchange)
+{
+    http_user *u = c->user;
+    if (u->ops->trailers != NULL && u->ops->trailers(u, c->body.trailer, c->body.ntrailer) < 0) {
+        conn_raised(c);
+        return 0;
+    }
+    return is_on(c, exchange);
+}
+
 static void
 read_body(ConnectionObject *c, const char *base, size_t n)
 {
@@ -217,6 +228,9 @@ read_body(ConnectionObject *c, const char *base, size_t n)
         }
         base += used;
         n -= used;
+        if (UNLIKELY(c->body.ntrailer != 0) && !tell_trailers(c, exchange)) {
+            return;
+        }
         if (event == HTTP1_DONE) {
             conn_finish(c, n);
             return;

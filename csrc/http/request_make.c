@@ -252,7 +252,7 @@ bind_exchange(PyObject *const *values, PyObject *kwnames, PyObject **out)
     return 0;
 }
 
-/* (max_line, max_field, max_headers) */
+/* (max_line, max_field, max_headers, no_eof) */
 static int
 read_limits(PyObject *given, http1_limits *limits)
 {
@@ -263,7 +263,12 @@ read_limits(PyObject *given, http1_limits *limits)
         PyErr_SetString(PyExc_TypeError, "limits must be a tuple");
         return -1;
     }
-    return PyArg_ParseTuple(given, "III;limits", &limits->max_line, &limits->max_field, &limits->max_headers) ? 0 : -1;
+    int no_eof = 0;
+    if (!PyArg_ParseTuple(given, "III|p;limits", &limits->max_line, &limits->max_field, &limits->max_headers, &no_eof)) {
+        return -1;
+    }
+    limits->no_eof = (unsigned)no_eof;
+    return 0;
 }
 
 static int

@@ -197,7 +197,39 @@ has_no_body(const ResponseObject *r, const http1_head *h)
     if (h->status == 101) {
         return 0;
     }
+    if (UNLIKELY(r->limits.no_eof) && h->content_length < 0 && !h->chunked) {
+        return 1;
+    }
     return r->head_only || h->status == 204 || h->status == 304 || (h->content_length == 0 && !h->chunked);
+}
+
+static void
+drop_trailers(ResponseObject *r)
+{
+    if (r->trailers != NULL) {
+        buf_free(r->trailers);
+        PyMem_Free(r->trailers);
+        r->trailers = NULL;
+    }
+}
+
+static int
+on_trailers(http_user *u, const char *base, size_t n)
+{
+    ResponseObject *r = response_of(u);
+    if (r->trailers == NULL) {
+        r->trailers = PyMem_Malloc(sizeof *r->trailers);
+        if (r->trailers == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        buf_init(r->trailers, SIZE_MAX / 2); /* the parser keeps the limits */
+    }
+    if (buf_append(r->trailers, base, n) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
 }
 
 static int
@@ -321,6 +353,7 @@ static const http_user_ops response_ops = {
     .body = on_body,
     .room = on_room,
     .chunk_end = on_chunk_end,
+    .trailers = on_trailers,
     .done = on_done,
     .failed = on_failed,
     .expect = on_expect,
@@ -376,6 +409,7 @@ void
 response_restart(ResponseObject *r)
 {
     Py_CLEAR(r->failure);
+    drop_trailers(r);
     r->answered = r->may_continue = 0;
 }
 
@@ -527,6 +561,7 @@ response_dealloc(PyObject *self)
         session_give_buffer(ours ? (SessionObject *)r->session : NULL, &r->sent);
     }
     response_clear(self);
+    drop_trailers(r);
     PyMem_Free(r->head.fields);
     type->tp_free(self);
     Py_XDECREF(loop);

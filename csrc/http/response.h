@@ -58,6 +58,7 @@ struct ResponseObject {
     PyObject *drained;        /* strong: future of the upload that waits for room in the socket */
     PyObject *continued;      /* strong: future of the upload that waits for 100 Continue */
     deadline total;           /* of the whole, until the body is there */
+    buf *trailers;            /* raw: as they came, or NULL */
     buf sent;                 /* the head of the request; given back to the session */
     http1_limits limits;
     Py_ssize_t read_bufsize;

@@ -128,6 +128,14 @@ get_raw_headers(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_trailers(PyObject *op, void *Py_UNUSED(closure))
+{
+    const ResponseObject *r = self_of(op);
+    int are_there = r->complete && r->trailers != NULL;
+    return PyBytes_FromStringAndSize(are_there ? r->trailers->data : NULL, are_there ? (Py_ssize_t)r->trailers->len : 0);
+}
+
+static PyObject *
 get_content_length(PyObject *op, void *Py_UNUSED(closure))
 {
     static const char name[] = "content-length";
@@ -371,6 +379,7 @@ PyGetSetDef response_getset[] = {
     {"_headers", get_headers, set_headers, "The same.", NULL},
     {"raw_headers", get_raw_headers, set_object, "Pairs of bytes, as they came.", AT(raw_headers)},
     {"_raw_headers", get_raw_headers, set_object, "The same.", AT(raw_headers)},
+    {"_trailers", get_trailers, NULL, "The fields behind a chunked body, as they came; b\"\" before its end.", NULL},
     {"content_length", get_content_length, NULL, "Of the header, or None.", NULL},
     {"has_set_cookie", get_has_set_cookie, NULL, "Whether there is a Set-Cookie.", NULL},
     {"request_info", get_request_info, set_object, "A RequestInfo.", AT(request_info)},

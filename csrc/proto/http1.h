@@ -16,9 +16,10 @@ typedef struct http1_limits {
     uint32_t max_field;   /* name and value of one header or trailer together */
     uint32_t max_headers; /* fields in a head, and again in the trailers */
     unsigned lenient;     /* bool */
+    unsigned no_eof;      /* bool: a response that does not say how long it is has no body */
 } http1_limits;
 
-#define HTTP1_LIMITS_DEFAULT {8190, 8190, 128, 1}
+#define HTTP1_LIMITS_DEFAULT {8190, 8190, 128, 1, 0}
 
 /* What went wrong. Each stands for a class of aiohttp's, http1_error_kind() has its name. */
 typedef enum http1_error {
@@ -116,6 +117,8 @@ typedef struct http1_body {
     http1_limits limits;
     const char *error;   /* static text, after an error */
     size_t error_at;     /* offset in the bytes of the call that failed */
+    const char *trailer; /* what this call took of the trailers, as it came, in the caller's buffer */
+    size_t ntrailer;     /* bytes of it; with the line ends, and at last the empty line */
 } http1_body;
 
 typedef enum http1_event {

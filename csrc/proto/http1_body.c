@@ -1,7 +1,7 @@
 /* http1_body.c - where the body of a response ends, and the chunked coding taken off.
  *
  * A machine of a state per byte for what stands between the data, so that it can stop anywhere;
- * nothing of the input is kept. Extensions and trailers are checked and dropped. A line of the chunked
+ * nothing of the input is kept. Extensions are checked and dropped, trailers checked and shown. A line of the chunked
  * coding ends in CRLF, never in a bare LF, however lenient: who reads one otherwise than who sent it
  * reads another message. */
 #include "proto/http1.h"
@@ -47,6 +47,9 @@ http1_body_init(http1_body *b, const http1_head *h, const http1_limits *l, unsig
     else if (h->chunked) {
         b->kind = HTTP1_BODY_CHUNKED;
         b->state = SIZE_FIRST;
+    }
+    else if (l->no_eof && h->content_length < 0) {
+        b->state = WHOLE;
     }
     else if (h->content_length >= 0) {
         b->kind = HTTP1_BODY_LENGTH;
@@ -333,8 +336,12 @@ http1_body_next(http1_body *b, const char *base, size_t len, size_t *used, const
                 size_t *n)
 {
     size_t i = 0;
+    b->ntrailer = 0;
     while (b->state != DATA && b->state < WHOLE && i < len) {
         int rc = chunked_byte(b, base[i]);
+        if (UNLIKELY(b->trailers != 0) && b->ntrailer++ == 0) {
+            b->trailer = base + i;
+        }
         if (UNLIKELY(rc < 0)) {
             b->error_at = *used = i;
             return rc;

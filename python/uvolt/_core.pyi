@@ -201,6 +201,8 @@ class ClientResponse:
     @property
     def _released(self) -> bool: ...
     @property
+    def _trailers(self) -> bytes: ...
+    @property
     def _in_context(self) -> bool: ...
     @property
     def connection(self) -> HTTPConnection | None: ...
@@ -281,7 +283,7 @@ class ClientSession:
         upgrade: bool = False,
         auto_decompress: bool | None = None,
         read_bufsize: int | None = None,
-        limits: tuple[int, int, int] | None = None,
+        limits: tuple[int, int, int] | tuple[int, int, int, bool] | None = None,
         connect: Callable[[bool], Awaitable[Any]] | None = None,
     ) -> RequestContextManager: ...
 

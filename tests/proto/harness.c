@@ -311,7 +311,7 @@ static void
 start(run *r, const request *q)
 {
     memset(r, 0, sizeof(*r));
-    r->limits = (http1_limits){q->a, q->b, q->c, !(q->flags & STRICT)};
+    r->limits = (http1_limits){q->a, q->b, q->c, !(q->flags & STRICT), 0};
     r->flags = q->flags;
     r->kept = (char *)(uintptr_t) "";
     http1_head_init(&r->head);
@@ -455,7 +455,7 @@ scan_all(const request *q, const char *s, output *o)
     int (*const all[])(http1_head *, const http1_limits *, const char *, size_t) = {lines_plain};
     const int can[] = {1};
 #endif
-    http1_limits l = {q->a, q->b, q->c, 1};
+    http1_limits l = {q->a, q->b, q->c, 1, 0};
     s = place(0, s, q->len, q->flags & FRONT);
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
         if (!can[i]) {

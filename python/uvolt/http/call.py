@@ -53,7 +53,7 @@ class Call:
     timeout: ClientTimeout
     auto_decompress: bool
     read_bufsize: int
-    limits: tuple[int, int, int]
+    limits: tuple[int, int, int, bool]  # the last: no body without a length (read_until_eof)
     cookies: LooseCookies | None = None
     auth: BasicAuth | None = None
     ssl: SSLArgument = True

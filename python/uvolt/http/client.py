@@ -266,9 +266,6 @@ class ClientSession(_core.ClientSession):
         try:
             if self.closed:
                 raise _support.session_closed()
-            not_yet(
-                read_until_eof=not read_until_eof,
-            )
             if chunked is not None and not isinstance(chunked, bool):
                 warnings.warn("Chunk size is deprecated #1615", DeprecationWarning, stacklevel=2)
             if data is not None and json is not None:
@@ -312,6 +309,7 @@ class ClientSession(_core.ClientSession):
                     self._max_line_size if max_line_size is None else max_line_size,
                     self._max_field_size if max_field_size is None else max_field_size,
                     self._max_headers if max_headers is None else max_headers,
+                    not read_until_eof,
                 ),
                 middlewares=self._middlewares if middlewares is None else middlewares,
                 retry=self._retry_connection if retry is None else retry,
@@ -494,7 +492,7 @@ class ClientSession(_core.ClientSession):
             end_by=end_by,
             auto_decompress=self._auto_decompress,
             read_bufsize=self._read_bufsize,
-            limits=(self._max_line_size, self._max_field_size, self._max_headers),
+            limits=(self._max_line_size, self._max_field_size, self._max_headers, False),
         )
         return await self._run(call, response)
 
@@ -657,13 +655,6 @@ _auto_headers = AUTO_HEADERS
 
 
 # ---- arguments ----------------------------------------------------------------------------------
-
-
-def not_yet(**arguments: object) -> None:
-    """NotImplementedError for arguments that uvolt.http does not support yet."""
-    for name, value in arguments.items():
-        if value:
-            raise NotImplementedError(f"uvolt.http does not support {name}= yet")
 
 
 # ---- request() ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from http.cookies import SimpleCookie
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from multidict import MultiDict, MultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from yarl import URL
 
 from .. import _core
@@ -135,6 +135,23 @@ class ClientResponse(_core.ClientResponse):
             link.add("url", self.url.join(URL(target)))
             links.add(str(key), MultiDictProxy(link))
         return MultiDictProxy(links)
+
+    @property
+    def trailers(self) -> CIMultiDictProxy[str]:
+        """The fields behind a chunked body (RFC 9110, 6.5), once the body was read to its end;
+        empty before, and if there are none. They are the server's word as headers are, but never
+        among these: what a field means to a program, a trailer must not mean unasked. Their number
+        and length are limited as those of headers are. aiohttp has no such attribute."""
+        fields: list[list[str]] = []
+        for line in self._trailers.decode("utf-8", "surrogateescape").split("\n"):
+            line = line.removesuffix("\r")
+            if line[:1] in (" ", "\t") and fields:
+                fields[-1][1] += line
+            elif line:
+                name, _, value = line.partition(":")
+                fields.append([name, value])
+        pairs = ((name, value.strip(" \t")) for name, value in fields)
+        return CIMultiDictProxy(CIMultiDict(pairs))
 
     # ---- the body
 
