@@ -208,10 +208,10 @@ tell_trailers(ConnectionObject *c, uint64_t exchange)
 {
     http_user *u = c->user;
     if (u->ops->trailers != NULL && u->ops->trailers(u, c->body.trailer, c->body.ntrailer) < 0) {
-        conn_raised(c);
+        conn_raised_in(c, exchange);
         return 0;
     }
-    return is_on(c, exchange);
+    return conn_is_on(c, exchange);
 }
 
 static void
