@@ -7,7 +7,7 @@
 #include "core/sock.h"
 #include "core/waiter.h"
 #include "http/decode.h"
-#include "http/state.h"
+#include "http/quick.h"
 #include "net/listener.h"
 #include "net/pipe.h"
 #include "net/stream.h"
@@ -94,6 +94,9 @@ static PyMethodDef module_methods[] = {
     {"coroutine", FAST(coro_delegate), METH_FASTCALL,
      "coroutine($module, loop, awaitable, /)\n--\n\n"
      "A coroutine written in C that awaits that, for tests."},
+    {"http_quicken", http_quicken, METH_O,
+     "http_quicken($module, cls, /)\n--\n\n"
+     "Have instances of a class of sessions or connectors that are made without arguments filled by C."},
     {"tls_engine", module_tls_engine, METH_NOARGS,
      "tls_engine($module, /)\n--\n\n"
      "('direct', None), or ('memorybio', why the interpreter's OpenSSL cannot be driven directly)."},

@@ -8,24 +8,14 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "http/connector.h"
+#include "http/quick.h"
 #include "net/stream.h"
 
 /* ---- is it for us? ------------------------------------------------------------------------- */
 
 /* Members of a ConnectionKey. */
 enum { KEY_HOST, KEY_PORT, KEY_IS_SSL, KEY_SSL, KEY_PROXY, KEY_COUNT = 8 };
-
-/* 1: connector.name is the function that TCPConnector came with. */
-static int
-is_stock(PyObject *connector, PyObject *name, PyObject *function)
-{
-    PyObject *method = PyObject_GetAttr(connector, name);
-    int stock = method != NULL && PyMethod_Check(method) && PyMethod_GET_FUNCTION(method) == function
-                && PyMethod_GET_SELF(method) == connector;
-    PyErr_Clear();
-    Py_XDECREF(method);
-    return stock;
-}
 
 /* Tests replace socket.socket to keep programs from the network: then sockets are made by Python. */
 static int
@@ -39,13 +29,10 @@ sockets_are_stock(core_state *st)
 static int
 is_direct(core_state *st, PyObject *connector)
 {
-    PyObject *said = PyObject_GetAttr(connector, st->http->n__direct);
-    int direct = said == Py_True;
-    PyErr_Clear();
-    Py_XDECREF(said);
+    int direct = connector_pool(st, connector) != NULL && ((ConnectorObject *)connector)->direct;
     PyObject *const names[] = {st->http->n__open, st->http->n__connect, st->http->n__resolve_host};
     for (size_t i = 0; direct && i < Py_ARRAY_LENGTH(names); i++) {
-        direct = is_stock(connector, names[i], PyTuple_GET_ITEM(st->http->stock_hooks, (Py_ssize_t)i));
+        direct = quick_is_stock(connector, names[i], PyTuple_GET_ITEM(st->http->stock_hooks, (Py_ssize_t)i));
     }
     return direct && sockets_are_stock(st);
 }

@@ -242,7 +242,8 @@ put_automatic(SessionObject *s, buf *out, unsigned seen)
         const char *lower;
         unsigned bit;
     } names[] = {{"accept", SEEN_ACCEPT}, {"accept-encoding", SEEN_ENCODING}, {"user-agent", SEEN_AGENT}};
-    const char *line = s->automatic.data, *end = line + s->automatic.len;
+    const buf *automatic = &s->st->http->automatic;
+    const char *line = automatic->data, *end = line + automatic->len;
     int err = BUF_OK;
     while (line < end && err == BUF_OK) {
         const char *next = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
@@ -323,7 +324,7 @@ put_all(SessionObject *s, TargetObject *t, const head_source *src, buf *out, hea
     err = err < 0 ? err : buf_append(out, " ", 1);
     if (LIKELY(table == NULL)) {
         err = err < 0 ? err : buf_append(out, t->line, t->line_len);
-        err = err < 0 ? err : buf_append(out, s->automatic.data, s->automatic.len);
+        err = err < 0 ? err : buf_append(out, s->st->http->automatic.data, s->st->http->automatic.len);
         return err < 0 ? err : put_tail(src, out, 0, bits);
     }
     err = err < 0 ? err : put_table(t, out, table);
@@ -362,7 +363,7 @@ head_outcome
 head_write(SessionObject *s, TargetObject *t, const head_source *src, buf *out)
 {
     unsigned bits = head_method(src->method);
-    if (UNLIKELY(!(bits & METHOD_KNOWN)) || session_automatic(s) < 0) {
+    if (UNLIKELY(!(bits & METHOD_KNOWN)) || session_automatic(s) == NULL) {
         return bits & METHOD_KNOWN ? HEAD_ERROR : HEAD_NOT_PLAIN;
     }
     out->len = 0;

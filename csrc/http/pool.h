@@ -68,6 +68,9 @@ typedef struct pool_waiter {
     ConnectionObject *conn;  /* strong: what was given */
 } pool_waiter;
 
+/* A pool with a connector's defaults. New reference, or NULL. */
+PyObject *pool_make(LoopObject *loop);
+
 /* The route of `key`: new reference, or NULL with an exception. PYCALL (hash and equality of the key). */
 RouteObject *pool_route(PoolObject *p, PyObject *key);
 

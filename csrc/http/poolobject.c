@@ -8,6 +8,8 @@
 #include "runtime/object.h"
 
 #define SWEEP_FIRST 64
+#define POOL_LIMIT 100      /* connections */
+#define POOL_KEEPALIVE 15.0 /* seconds */
 
 /* ---- HTTPRoute ----------------------------------------------------------------------------- */
 
@@ -226,36 +228,53 @@ read_timeout(PyObject *value, double *out)
     return 0;
 }
 
-static PyObject *
-http_pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+static PoolObject *
+allocate(PyTypeObject *type, LoopObject *loop)
 {
-    char *names[] = {"loop", "limit", "limit_per_host", "keepalive_timeout", "force_close", NULL};
-    core_state *st = uvolt_state_of_type(type);
-    PyObject *loop, *timeout = NULL;
-    Py_ssize_t limit = 100, per_host = 0;
-    int force_close = 0;
-    double seconds = 15;
-    if (st == NULL
-        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O!|nnOp:HTTPPool", names, st->loop_type, &loop, &limit, &per_host,
-                                        &timeout, &force_close)
-        || (timeout != NULL && read_timeout(timeout, &seconds) < 0) || http_load(st) < 0) {
-        return NULL;
-    }
     PoolObject *p = (PoolObject *)type->tp_alloc(type, 0);
     if (p == NULL) {
         return NULL;
     }
-    p->loop = (LoopObject *)Py_NewRef(loop);
-    p->limit = limit > 0 ? limit : 0;
-    p->limit_per_host = per_host > 0 ? per_host : 0;
-    p->keepalive_timeout = seconds;
-    p->force_close = force_close != 0;
+    p->loop = (LoopObject *)Py_NewRef((PyObject *)loop);
+    p->limit = POOL_LIMIT;
+    p->keepalive_timeout = POOL_KEEPALIVE;
     p->swept = SWEEP_FIRST;
     list_init(&p->connections);
     list_init(&p->idle);
     deadline_init(&p->expiry, pool_expire);
     if ((p->routes = PyDict_New()) == NULL) {
         Py_CLEAR(p);
+    }
+    return p;
+}
+
+PyObject *
+pool_make(LoopObject *loop)
+{
+    return (PyObject *)allocate(loop->st->http->http_pool_type, loop);
+}
+
+static PyObject *
+http_pool_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    char *names[] = {"loop", "limit", "limit_per_host", "keepalive_timeout", "force_close", NULL};
+    core_state *st = uvolt_state_of_type(type);
+    PyObject *loop, *timeout = NULL;
+    Py_ssize_t limit = POOL_LIMIT, per_host = 0;
+    int force_close = 0;
+    double seconds = POOL_KEEPALIVE;
+    if (st == NULL
+        || !PyArg_ParseTupleAndKeywords(args, kwargs, "O!|nnOp:HTTPPool", names, st->loop_type, &loop, &limit, &per_host,
+                                        &timeout, &force_close)
+        || (timeout != NULL && read_timeout(timeout, &seconds) < 0) || http_load(st) < 0) {
+        return NULL;
+    }
+    PoolObject *p = allocate(type, (LoopObject *)loop);
+    if (p != NULL) {
+        p->limit = limit > 0 ? limit : 0;
+        p->limit_per_host = per_host > 0 ? per_host : 0;
+        p->keepalive_timeout = seconds;
+        p->force_close = force_close != 0;
     }
     return (PyObject *)p;
 }

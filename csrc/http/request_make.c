@@ -2,6 +2,7 @@
  * Owns: nothing. Threads: the loop's. PYCALL: making one of the general way, which calls session._request(). */
 #include "core/clock.h"
 #include "http/head.h"
+#include "http/quick.h"
 #include "http/request.h"
 
 /* ---- the methods of a session -------------------------------------------------------------- */
@@ -10,12 +11,7 @@ static int
 is_stock(SessionObject *s)
 {
     http_state *hs = s->st->http;
-    PyObject *method = PyObject_GetAttr((PyObject *)s, hs->n__request);
-    int stock = method != NULL && PyMethod_Check(method) && PyMethod_GET_FUNCTION(method) == hs->stock_request
-                && PyMethod_GET_SELF(method) == (PyObject *)s;
-    PyErr_Clear();
-    Py_XDECREF(method);
-    return stock;
+    return quick_is_stock((PyObject *)s, hs->n__request, hs->stock_request);
 }
 
 /* Where a keyword that the fast way knows is kept; NULL: it knows it not. */

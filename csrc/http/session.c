@@ -12,8 +12,9 @@
 buf
 session_take_buffer(SessionObject *s)
 {
-    if (LIKELY(s->nspares > 0)) {
-        return s->spares[--s->nspares];
+    http_state *hs = s->st->http;
+    if (LIKELY(hs->nspares > 0)) {
+        return hs->spares[--hs->nspares];
     }
     buf b;
     buf_init(&b, SESSION_HEAD_MAX);
@@ -23,9 +24,9 @@ session_take_buffer(SessionObject *s)
 void
 session_give_buffer(SessionObject *s, buf *b)
 {
-    if (s != NULL && s->nspares < SESSION_SPARES && b->room <= 4096 && b->data != NULL) {
+    if (s != NULL && s->st->http->nspares < HTTP_SPARES && b->room <= 4096 && b->data != NULL) {
         b->len = 0;
-        s->spares[s->nspares++] = *b;
+        s->st->http->spares[s->st->http->nspares++] = *b;
         b->data = NULL;
         return;
     }
@@ -130,23 +131,24 @@ put_pair(buf *out, PyObject *pair)
     return 0;
 }
 
-int
+const buf *
 session_automatic(SessionObject *s)
 {
-    if (LIKELY(s->automatic.data != NULL)) {
-        return 0;
+    http_state *hs = s->st->http;
+    if (LIKELY(hs->automatic.data != NULL)) {
+        return &hs->automatic;
     }
-    PyObject *pairs = s->st->http->auto_headers;
+    PyObject *pairs = hs->auto_headers;
     buf out;
     buf_init(&out, SESSION_HEAD_MAX);
     for (Py_ssize_t i = 0; i < PyTuple_Size(pairs); i++) {
         if (put_pair(&out, PyTuple_GET_ITEM(pairs, i)) < 0) {
             buf_free(&out);
-            return -1;
+            return NULL;
         }
     }
-    s->automatic = out;
-    return PyErr_Occurred() ? -1 : 0;
+    hs->automatic = out;
+    return PyErr_Occurred() ? NULL : &hs->automatic;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -164,7 +166,7 @@ session_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(k
         s->st = st;
         s->limits = limits;
         s->read_bufsize = 1 << 18;
-        s->auto_decompress = s->retry_connection = 1;
+        s->auto_decompress = s->retry_connection = s->connector_owner = 1;
     }
     return (PyObject *)s;
 }
@@ -216,14 +218,9 @@ session_clear(PyObject *self)
 static void
 session_dealloc(PyObject *self)
 {
-    SessionObject *s = (SessionObject *)self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     session_clear(self);
-    while (s->nspares > 0) {
-        buf_free(&s->spares[--s->nspares]);
-    }
-    buf_free(&s->automatic);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -232,12 +229,10 @@ static PyMemberDef session_members[] = {
     {"_loop", T_OBJECT, offsetof(SessionObject, loop), 0, NULL},
     {"_connector", T_OBJECT, offsetof(SessionObject, connector), 0, NULL},
     {"_timeout", T_OBJECT, offsetof(SessionObject, timeout), 0, NULL},
-    {"_default_headers", T_OBJECT, offsetof(SessionObject, default_headers), 0, NULL},
     {"_skip_auto_headers", T_OBJECT, offsetof(SessionObject, skip_auto_headers), 0, NULL},
     {"_json_serialize", T_OBJECT, offsetof(SessionObject, json_serialize), 0, NULL},
     {"_json_serialize_bytes", T_OBJECT, offsetof(SessionObject, json_serialize_bytes), 0, NULL},
     {"_raise_for_status", T_OBJECT, offsetof(SessionObject, raise_for_status), 0, NULL},
-    {"_cookie_jar", T_OBJECT, offsetof(SessionObject, cookie_jar), 0, NULL},
     {"_cookies_kept", T_OBJECT, offsetof(SessionObject, cookies_kept), 0, NULL},
     {"_base_url", T_OBJECT, offsetof(SessionObject, base_url), 0, NULL},
     {"_response_class", T_OBJECT, offsetof(SessionObject, response_class), 0, NULL},
@@ -249,6 +244,7 @@ static PyMemberDef session_members[] = {
     {"_auto_decompress", T_BOOL, offsetof(SessionObject, auto_decompress), 0, NULL},
     {"_retry_connection", T_BOOL, offsetof(SessionObject, retry_connection), 0, NULL},
     {"_plain", T_BOOL, offsetof(SessionObject, plain), 0, NULL},
+    {"_connector_owner", T_BOOL, offsetof(SessionObject, connector_owner), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -265,6 +261,9 @@ static PyMethodDef session_methods[] = {
     REQUEST_METHOD(put, "put($self, /, url, *, data=None, **kwargs)\n--\n\nrequest('PUT', ...)"),
     REQUEST_METHOD(patch, "patch($self, /, url, *, data=None, **kwargs)\n--\n\nrequest('PATCH', ...)"),
     REQUEST_METHOD(delete, "delete($self, /, url, **kwargs)\n--\n\nrequest('DELETE', ...)"),
+    {"__aenter__", session_enter, METH_NOARGS, "__aenter__($self, /)\n--\n\nThe session itself."},
+    {"__aexit__", FAST(session_exit), METH_FASTCALL,
+     "__aexit__($self, exc_type, exc_val, exc_tb, /)\n--\n\nclose()."},
     {"_exchange", FAST(request_exchange), METH_FASTCALL | METH_KEYWORDS,
      "_exchange($self, method, url, route, head, body, /, *, upload=None, timeout=None,\n"
      "          end_by=None, retry=False, no_reuse=False, upgrade=False,\n"
@@ -281,6 +280,7 @@ static PyType_Slot session_slots[] = {
     {Py_tp_clear, session_clear},
     {Py_tp_methods, session_methods},
     {Py_tp_members, session_members},
+    {Py_tp_getset, session_getset},
     {0, NULL},
 };
 

@@ -4,13 +4,7 @@
 
 #include "http/response.h"
 
-#define SESSION_SPARES 64 /* buffers of request heads that are kept */
 #define SESSION_HEAD_MAX (1 << 20) /* bytes of a request's head */
-
-/* Seconds; 0: none. */
-typedef struct http_timeouts {
-    double total, connect, pool, sock_connect, sock_read, write;
-} http_timeouts;
 
 struct SessionObject {
     PyObject_HEAD
@@ -22,14 +16,12 @@ struct SessionObject {
     PyObject *cookie_jar, *cookies_kept, *base_url, *response_class, *resolve_charset;
     Py_ssize_t read_bufsize;
     http1_limits limits;
-    char auto_decompress, retry_connection, plain;
+    char auto_decompress, retry_connection, plain, connector_owner;
+    char lazy;                  /* made without arguments: headers and cookie jar are made when they are asked for */
     /* What is kept. */
     target_cache targets;
     PyObject *timeout_seen;     /* strong: the ClientTimeout that `timeouts` was read from */
     http_timeouts timeouts;
-    buf automatic;              /* Accept and so on: what is sent if no header is the user's own */
-    buf spares[SESSION_SPARES];
-    int nspares;
 };
 
 extern PyType_Spec http_session_spec;
@@ -38,8 +30,16 @@ LoopObject *session_loop(SessionObject *s); /* borrowed, running; or NULL with R
 /* The numbers of a ClientTimeout, of a number (total) or None. -1 with an exception. PYCALL. */
 int session_timeouts(SessionObject *s, PyObject *timeout, http_timeouts *out);
 int session_is_closed(SessionObject *s);
-int session_automatic(SessionObject *s); /* fills it if it is not; -1 with an exception */
+/* Accept and so on: what is sent if no header is the user's own. NULL with an exception. */
+const buf *session_automatic(SessionObject *s);
+/* The heads of requests are written into buffers that all sessions share. */
 buf session_take_buffer(SessionObject *s);
 void session_give_buffer(SessionObject *s, buf *b);
+
+/* ---- session_make.c */
+void session_quicken(PyTypeObject *type); /* instances without arguments are made by C */
+PyObject *session_enter(PyObject *, PyObject *);
+PyObject *session_exit(PyObject *, PyObject *const *, Py_ssize_t);
+extern PyGetSetDef session_getset[];
 
 #endif

@@ -9,6 +9,7 @@
 #include "http/session.h"
 #include "http/target.h"
 #include "http/connection.h"
+#include "http/connector.h"
 #include "http/exchange.h"
 #include "http/pool.h"
 
@@ -131,6 +132,7 @@ http_traverse(core_state *st, visitproc visit, void *arg)
     HTTP_IMPORTS(X)
     HTTP_CLIENT_IMPORTS(X)
 #undef X
+    Py_VISIT(http->origins);
     return 0;
 }
 
@@ -156,6 +158,11 @@ http_free(core_state *st)
     HTTP_IMPORTS(X)
     HTTP_CLIENT_IMPORTS(X)
 #undef X
+    Py_CLEAR(http->origins);
+    while (http->nspares > 0) {
+        buf_free(&http->spares[--http->nspares]);
+    }
+    buf_free(&http->automatic);
     free(http);
     st->http = NULL;
 }

@@ -5,13 +5,21 @@
 #ifndef UVOLT_HTTP_STATE_H
 #define UVOLT_HTTP_STATE_H
 
+#include "base/buf.h"
 #include "runtime/state.h"
+
+#define HTTP_SPARES 64 /* buffers of requests' heads that are kept */
+
+/* Seconds; 0: none. */
+typedef struct http_timeouts {
+    double total, connect, pool, sock_connect, sock_read, write;
+} http_timeouts;
 
 /* Of sessions, requests and responses, each as what follows; their imports are done by http_load_client(). */
 #define HTTP_CLIENT_TYPES(X) X(http_target) X(http_response) X(http_request) X(http_session)
 #define HTTP_CLIENT_NAMES(X)                                                                       \
     X(_request) X(_target_of) X(_cookie_header) X(_store_cookies) X(_follow) X(_open) X(_connect)  \
-    X(_resolve_host) X(_direct) X(_known_address)                                                  \
+    X(_resolve_host) X(_known_address) X(_build_url) X(_make_cookie_jar) X(loop)                                                  \
     X(_resolve_charset) X(create_task) X(raise_for_status) X(get_encoding) X(__aexit__)            \
     X(with_fragment) X(raw_fragment) X(headers) X(data) X(json) X(timeout) X(allow_redirects)      \
     X(GET) X(OPTIONS) X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE)
@@ -29,11 +37,20 @@
     X(ClientTimeout, "uvolt.http.timeouts", "ClientTimeout")                                       \
     X(URL, "yarl", "URL")                                                                          \
     X(json_loads, "json", "loads")                                                                 \
-    X(json_scan, "uvolt.http._support", "json_scan")
+    X(json_scan, "uvolt.http._support", "json_scan")                                               \
+    X(json_dumps, "json", "dumps")                                                                 \
+    X(get_running_loop, "asyncio", "get_running_loop")                                             \
+    X(default_timeout, "uvolt.http.timeouts", "DEFAULT_TIMEOUT")                                   \
+    X(TCPConnector, "uvolt.http.connector", "TCPConnector")                                        \
+    X(stock_close, "uvolt.http.connector", "_stock_close")                                         \
+    X(stock_session_close, "uvolt.http.client", "_stock_close")                                    \
+    X(stock_target_of, "uvolt.http.client", "_stock_target_of")                                    \
+    X(stock_build_url, "uvolt.http.client", "_stock_build_url")
 
 /* Types: http_state member <name>_type, spec <name>_spec, in the order of their making. */
 #define HTTP_TYPES(X)                                                                              \
     X(http_route) X(http_pool) X(http_acquire) X(http_connection) X(http_exchange)                 \
+    X(http_connector)                                                                              \
     X(body) X(body_iter)
 
 /* Interned strings, members n_<text>. */
@@ -60,6 +77,12 @@ struct http_state {
     HTTP_IMPORTS(X)
     HTTP_CLIENT_IMPORTS(X)
 #undef X
+    PyObject *origins;      /* strong: dict, "http://host:port" -> (connection key, value of Host), see target.c; or NULL */
+    buf automatic;          /* Accept and so on, as sent; empty until needed */
+    buf spares[HTTP_SPARES]; /* of the heads of requests */
+    int nspares;
+    http_timeouts default_times; /* of default_timeout */
+    char default_times_read;
     pool body_pool;
     pool request_pool;
     char loaded;

@@ -4,6 +4,9 @@
  * Threads: the loop's. PYCALL: target_find (session._target_of), target_url and target_real_url (yarl). */
 #include "http/target.h"
 
+#include "http/connector.h"
+#include "http/quick.h"
+#include "http/session.h"
 #include "proto/http1_write.h"
 #include "proto/url.h"
 
@@ -151,7 +154,7 @@ target_dealloc(PyObject *self)
 
 /* The oldest goes when it is full. -1 with an exception. */
 static int
-keep(PyObject **dict, PyObject *key, TargetObject *t)
+keep(PyObject **dict, PyObject *key, PyObject *value)
 {
     if (*dict == NULL && (*dict = PyDict_New()) == NULL) {
         return -1;
@@ -168,7 +171,7 @@ keep(PyObject **dict, PyObject *key, TargetObject *t)
             }
         }
     }
-    return PyDict_SetItem(*dict, key, (PyObject *)t);
+    return PyDict_SetItem(*dict, key, value);
 }
 
 /* The part of the text before the path, if it is a plain http or https URL that yarl would not change. */
@@ -181,31 +184,97 @@ plain_origin(const char *s, size_t n, url_parts *u)
     return u->path.at;
 }
 
-/* From the route of another URL of the same origin. 0 if there is none. */
-static int
-find_by_origin(core_state *st, target_cache *cache, PyObject *text, const char *s, const url_parts *u, size_t origin,
-               TargetObject **found)
+/* A URL of an origin: "http://host:port" and what follows it. */
+typedef struct plain_url {
+    PyObject *text;   /* borrowed */
+    const char *s;    /* its characters */
+    url_parts parts;
+    size_t origin;    /* how many of them are the origin's; 0: it is not plain */
+    PyObject *key;    /* strong: the origin, or NULL */
+} plain_url;
+
+/* What another URL of the same origin has found. New reference, or NULL without an exception if there is none. */
+static TargetObject *
+known_in_session(core_state *st, target_cache *cache, const plain_url *url)
 {
-    if (cache->by_origin == NULL) {
+    PyObject *kept = cache->by_origin == NULL ? NULL : PyDict_GetItemWithError(cache->by_origin, url->key);
+    if (kept == NULL) {
+        return NULL;
+    }
+    TargetObject *other = (TargetObject *)Py_NewRef(kept); /* a collection may run, and the cache be emptied */
+    size_t host = other->host_at + 6;
+    TargetObject *t = target_make(st, other->route, other->line + host, other->line_len - host - 2,
+                                  url->s + url->parts.target.at, url->parts.target.len, url->parts.slash);
+    Py_DECREF(other);
+    return t;
+}
+
+/* What another session has found, for its own pool, unless this one's class has a way of its own to look at URLs. */
+static TargetObject *
+known_elsewhere(core_state *st, PyObject *session, const plain_url *url)
+{
+    http_state *hs = st->http;
+    PoolObject *keeper = connector_pool(st, ((SessionObject *)session)->connector);
+    PyObject *kept = hs->origins == NULL || keeper == NULL ? NULL : PyDict_GetItemWithError(hs->origins, url->key);
+    if (kept == NULL || !quick_is_stock(session, hs->n__target_of, hs->stock_target_of)
+        || !quick_is_stock(session, hs->n__build_url, hs->stock_build_url)) {
+        return NULL;
+    }
+    Py_ssize_t n;
+    TargetObject *t = NULL;
+    Py_INCREF(kept);
+    RouteObject *route = pool_route(keeper, PyTuple_GET_ITEM(kept, 0));
+    const char *host = route == NULL ? NULL : PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(kept, 1), &n);
+    if (host != NULL) {
+        t = target_make(st, route, host, (size_t)n, url->s + url->parts.target.at, url->parts.target.len, url->parts.slash);
+    }
+    Py_XDECREF(route);
+    Py_DECREF(kept);
+    return t;
+}
+
+/* Is it the key of a connection in which nothing is of the session: (host, port, is_ssl, True, None, ...)? */
+static int
+is_common(PyObject *key)
+{
+    int common = PyTuple_Check(key) && PyTuple_GET_SIZE(key) > 4 && PyTuple_GET_ITEM(key, 3) == Py_True;
+    for (Py_ssize_t i = 4; common && i < PyTuple_GET_SIZE(key); i++) {
+        common = PyTuple_GET_ITEM(key, i) == Py_None;
+    }
+    return common;
+}
+
+/* For other sessions: what Python has found out about an origin. -1 with an exception. */
+static int
+share(core_state *st, PyObject *session, const plain_url *url, const TargetObject *t)
+{
+    if (!is_common(t->route->key) || !quick_is_stock(session, st->http->n__target_of, st->http->stock_target_of)
+        || !quick_is_stock(session, st->http->n__build_url, st->http->stock_build_url)) {
         return 0;
     }
-    PyObject *key = PyUnicode_DecodeASCII(s, (Py_ssize_t)origin, NULL);
-    TargetObject *other = key == NULL ? NULL : (TargetObject *)PyDict_GetItemWithError(cache->by_origin, key);
-    Py_XDECREF(key);
-    if (other == NULL) {
+    size_t host = t->host_at + 6;
+    PyObject *entry = Py_BuildValue("(Os#)", t->route->key, t->line + host, (Py_ssize_t)(t->line_len - host - 2));
+    int err = entry == NULL ? -1 : keep(&st->http->origins, url->key, entry);
+    Py_XDECREF(entry);
+    return err;
+}
+
+/* From the route of another URL of the same origin. 0 if there is none. */
+static int
+find_by_origin(core_state *st, target_cache *cache, PyObject *session, const plain_url *url, TargetObject **found)
+{
+    TargetObject *t = known_in_session(st, cache, url);
+    if (t == NULL && !PyErr_Occurred() && (t = known_elsewhere(st, session, url)) != NULL && cache->by_text != NULL
+        && keep(&cache->by_origin, url->key, (PyObject *)t) < 0) { /* a session with one URL does not need that */
+        Py_CLEAR(t);
+    }
+    if (t == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    size_t host = other->host_at + 6;
-    Py_INCREF(other); /* a collection may run, and the cache be emptied */
-    TargetObject *t = target_make(st, other->route, other->line + host, other->line_len - host - 2, s + u->target.at,
-                                  u->target.len, u->slash);
-    Py_DECREF(other);
-    if (t == NULL) {
-        return -1;
-    }
+    PyObject *text = url->text;
     t->text = Py_NewRef(text);
     *found = t;
-    if (keep(&cache->by_text, text, t) < 0) {
+    if (keep(&cache->by_text, text, (PyObject *)t) < 0) {
         Py_CLEAR(*found);
         return -1;
     }
@@ -239,31 +308,40 @@ find_by_python(core_state *st, PyObject *session, PyObject *url, TargetObject **
     return rc;
 }
 
+/* By Python, and kept. */
+static int
+find_and_keep(core_state *st, target_cache *cache, PyObject *session, const plain_url *url, TargetObject **found)
+{
+    int rc = find_by_python(st, session, url->text, found);
+    if (rc <= 0 || PyUnicode_GET_LENGTH(url->text) > TARGET_LONGEST) {
+        return rc;
+    }
+    if ((url->key != NULL
+         && (keep(&cache->by_origin, url->key, (PyObject *)*found) < 0 || share(st, session, url, *found) < 0))
+        || keep(&cache->by_text, url->text, (PyObject *)*found) < 0) {
+        Py_CLEAR(*found);
+        rc = -1;
+    }
+    return rc;
+}
+
 /* A text that is not in the cache. */
 static int
 find_new(core_state *st, target_cache *cache, PyObject *session, PyObject *text, TargetObject **found)
 {
-    url_parts u;
-    Py_ssize_t n = PyUnicode_GET_LENGTH(text);
-    const char *s = PyUnicode_IS_COMPACT_ASCII(text) ? (const char *)PyUnicode_1BYTE_DATA(text) : NULL;
-    size_t origin = s == NULL ? 0 : plain_origin(s, (size_t)n, &u);
-    if (origin != 0) {
-        int rc = find_by_origin(st, cache, text, s, &u, origin, found);
-        if (rc != 0) {
-            return rc;
-        }
+    plain_url url = {.text = text};
+    if (PyUnicode_IS_COMPACT_ASCII(text)) {
+        url.s = (const char *)PyUnicode_1BYTE_DATA(text);
+        url.origin = plain_origin(url.s, (size_t)PyUnicode_GET_LENGTH(text), &url.parts);
     }
-    int rc = find_by_python(st, session, text, found);
-    if (rc <= 0 || n > TARGET_LONGEST) {
-        return rc;
+    if (url.origin != 0 && (url.key = PyUnicode_DecodeASCII(url.s, (Py_ssize_t)url.origin, NULL)) == NULL) {
+        return -1;
     }
-    PyObject *key = origin == 0 ? NULL : PyUnicode_DecodeASCII(s, (Py_ssize_t)origin, NULL);
-    if ((origin != 0 && (key == NULL || keep(&cache->by_origin, key, *found) < 0))
-        || keep(&cache->by_text, text, *found) < 0) {
-        Py_CLEAR(*found);
-        rc = -1;
+    int rc = url.key == NULL ? 0 : find_by_origin(st, cache, session, &url, found);
+    if (rc == 0) {
+        rc = find_and_keep(st, cache, session, &url, found);
     }
-    Py_XDECREF(key);
+    Py_XDECREF(url.key);
     return rc;
 }
 
@@ -289,7 +367,7 @@ target_find(core_state *st, target_cache *cache, PyObject *session, PyObject *ur
         return find_new(st, cache, session, url, found);
     }
     int rc = find_by_python(st, session, url, found); /* a yarl.URL: what it says is what is sent */
-    if (rc > 0 && keep(&cache->by_text, url, *found) < 0) {
+    if (rc > 0 && keep(&cache->by_text, url, (PyObject *)*found) < 0) {
         Py_CLEAR(*found);
         rc = -1;
     }

@@ -9,7 +9,7 @@ from collections.abc import Coroutine as _Coroutine
 from contextvars import Context
 from typing import IO, Any, Protocol, TypeAlias, TypeVar, final
 
-from typing_extensions import Buffer, TypeVarTuple, Unpack, disjoint_base
+from typing_extensions import Buffer, Self, TypeVarTuple, Unpack, disjoint_base
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -231,6 +231,15 @@ class ClientResponse:
     def _upload_failed(self, exc: BaseException, /) -> None: ...
 
 @disjoint_base
+class HTTPConnector:
+    _loop: Any
+    _pool: HTTPPool | None
+    _names_made: Any
+    _direct: bool
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+def http_quicken(cls: type, /) -> None: ...
+
 class ClientSession:
     _loop: Any
     _connector: Any
@@ -252,6 +261,9 @@ class ClientSession:
     _auto_decompress: bool
     _retry_connection: bool
     _plain: bool
+    _connector_owner: bool
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any, /) -> None: ...
     def request(self, method: str, url: Any, **kwargs: Any) -> RequestContextManager: ...
     def get(
         self, url: Any, *, allow_redirects: bool = True, **kwargs: Any

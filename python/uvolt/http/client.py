@@ -98,6 +98,12 @@ class ClientSession(_core.ClientSession):
     _instead: Any = None  # does all requests, if there is one (uvolt.swap)
     _default_proxy: StrOrURL | None = None
     _default_proxy_auth: BasicAuth | None = None
+    # What __init__() without arguments would set: C makes such a session without it.
+    _base_origin: URL | None = None
+    _default_auth: BasicAuth | None = None
+    _version: HttpVersion = HttpVersion11
+    _trust_env = False
+    _requote_redirect_url = True
 
     def __init__(
         self,
@@ -205,6 +211,12 @@ class ClientSession(_core.ClientSession):
             and not self._trace_configs
         )
         self._connector = connector
+
+    def _make_cookie_jar(self) -> AbstractCookieJar:
+        """The session's own, of a session that C has made: called when it is first asked for."""
+        self._cookie_jar = CookieJar(loop=self._loop)
+        self._cookies_kept = kept_cookies(self._cookie_jar)
+        return self._cookie_jar
 
     # ---- a request
 
@@ -620,17 +632,6 @@ class ClientSession(_core.ClientSession):
     ) -> None:
         """Never called: __enter__ raises."""
 
-    async def __aenter__(self) -> ClientSession:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     def __del__(self, _warnings: Any = warnings) -> None:
         if self.closed:
             return
@@ -643,6 +644,10 @@ class ClientSession(_core.ClientSession):
 
 # What the class had when it was made: C looks whether it is still that.
 _stock_request = ClientSession._request
+_stock_close = ClientSession.close
+_stock_target_of = ClientSession._target_of
+_stock_build_url = ClientSession._build_url
+_core.http_quicken(ClientSession)
 
 
 def asked_for(arguments: dict[str, Any]) -> dict[str, Any]:

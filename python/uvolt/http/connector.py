@@ -62,7 +62,7 @@ HTTP_SCHEMAS: Final = frozenset({"", "http", "https"})
 HIGH_LEVEL_SCHEMAS: Final = HTTP_SCHEMAS | {"ws", "wss"}
 
 
-class BaseConnector:
+class BaseConnector(_core.HTTPConnector):
     """What connectors have in common: a pool of connections.
 
     keepalive_timeout: seconds an unused connection is kept; None: for ever. force_close: none is
@@ -72,10 +72,9 @@ class BaseConnector:
     """
 
     allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS
-    _pool: _core.HTTPPool | None = None  # for __del__ after an __init__ that failed
     _source_traceback: traceback.StackSummary | None = None
     _has_proxies = False  # whether it can connect by one
-    _direct = False  # C may connect: see _known_address()
+    _timeout_ceil_threshold: float = 5
 
     def __init__(
         self,
@@ -99,8 +98,9 @@ class BaseConnector:
             raise _support.wrong_loop()
         if loop.get_debug():
             self._source_traceback = traceback.extract_stack(sys._getframe(1))
-        self._loop: Any = loop
-        self._timeout_ceil_threshold = timeout_ceil_threshold
+        self._loop = loop
+        if timeout_ceil_threshold != 5:
+            self._timeout_ceil_threshold = timeout_ceil_threshold
         self._pool = _core.HTTPPool(loop, limit, limit_per_host, keepalive_timeout, force_close)
 
     def __del__(self, _warnings: Any = warnings) -> None:
@@ -280,8 +280,18 @@ class TCPConnector(BaseConnector):
     """
 
     allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS | {"tcp"}
+    # What __init__() without arguments would set: C makes such a connector without it.
+    _ssl: SSLArgument = True
     _proxy_ssl: SSLArgument | None = None
     _has_proxies = True
+    _use_dns_cache = True
+    _dns_cache_limits: tuple[float | None, int] = (10, 1000)
+    _family: socket.AddressFamily = socket.AF_UNSPEC
+    _local_addr: tuple[str, int] | None = None
+    _happy_eyeballs_delay: float | None = 0.25
+    _interleave: int | None = None
+    _socket_factory: SocketFactoryType | None = None
+    _resolver_owner = True
 
     def __init__(
         self,
@@ -334,12 +344,28 @@ class TCPConnector(BaseConnector):
         self._interleave = interleave
         self._socket_factory = socket_factory
         self._resolver_owner = resolver is None
-        self._resolver = DefaultResolver(self._loop) if resolver is None else resolver
-        self._cached_hosts = DNSCache(ttl_dns_cache, dns_cache_max_size)
-        self._names = CachingResolver(
-            self._loop, self._resolver, family, self._cached_hosts if use_dns_cache else None
-        )
+        if resolver is not None:
+            self._resolver = resolver
+        self._dns_cache_limits = (ttl_dns_cache, dns_cache_max_size)
         self._direct = family == socket.AF_UNSPEC and local_addr is None and socket_factory is None
+
+    @functools.cached_property
+    def _resolver(self) -> AbstractResolver:
+        return DefaultResolver(self._loop)
+
+    @functools.cached_property
+    def _cached_hosts(self) -> DNSCache:
+        return DNSCache(*self._dns_cache_limits)
+
+    @property
+    def _names(self) -> CachingResolver:
+        if self._names_made is None:
+            cache = self._cached_hosts if self._use_dns_cache else None
+            self._names_made = CachingResolver(
+                self._loop, self._resolver, self._family, cache, self.closed
+            )
+        names: CachingResolver = self._names_made
+        return names
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -362,9 +388,10 @@ class TCPConnector(BaseConnector):
 
     async def close(self, *, abort_ssl: bool = False) -> None:
         """BaseConnector.close(); lookups of names are given up, and the own resolver is closed."""
-        await self._names.close()
+        if self._names_made is not None:
+            await self._names_made.close()
         await super().close(abort_ssl=abort_ssl)
-        if self._resolver_owner:
+        if self._resolver_owner and "_resolver" in self.__dict__:
             await self._resolver.close()
 
     def _tls(self, key: ConnectionKey) -> TLS | None:
@@ -570,3 +597,5 @@ class TCPConnector(BaseConnector):
 
 # What the class had when it was made: C looks whether it is still that.
 _stock_hooks = (TCPConnector._open, TCPConnector._connect, TCPConnector._resolve_host)
+_stock_close = TCPConnector.close
+_core.http_quicken(TCPConnector)

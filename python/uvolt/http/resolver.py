@@ -193,18 +193,23 @@ class CachingResolver:
         resolver: AbstractResolver,
         family: socket.AddressFamily,
         cache: DNSCache | None,
+        closed: bool = False,
     ) -> None:
         self._loop = loop
         self._resolver = resolver
         self._family = family
         self._cache = cache
         self._lookups: dict[tuple[str, int], asyncio.Task[list[ResolveResult]]] = {}
-        self._closed = False
         self.hits = self.misses = 0  # of the cache; who waits for a lookup under way hits it
+        self._closed = closed
 
     def known_address(self, host: str, port: int) -> str | None:
         """The address of a host that has only one, if it is in the cache."""
-        return None if self._closed or self._cache is None else self._cache.only((host, port))
+        if self._closed or self._cache is None:
+            return None
+        found = self._cache.only((host, port))
+        self.hits += found is not None
+        return found
 
     async def resolve(
         self, host: str, port: int, traces: Traces | None = None
