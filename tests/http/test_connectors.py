@@ -294,7 +294,7 @@ def test_an_error_of_the_socket_factory(client):
         {"limit": 0, "limit_per_host": 0},
     ],
 )
-@pytest.mark.filterwarnings("ignore:.*ssl_shutdown_timeout:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*ssl_shutdown_timeout")
 @pytest.mark.filterwarnings("ignore:enable_cleanup_closed:DeprecationWarning")
 def test_what_else_may_be_said(client, options):
     async def main(http, server, url):
@@ -379,6 +379,8 @@ def test_client_certificates(client):
                 certificate = peer.transport.get_extra_info("peercert")
                 names.append(certificate["subjectAltName"][0][1])
             assert names == ["one@client.invalid", "two@client.invalid"]
+            if not client.ours and sys.version_info < (3, 11):
+                return  # asyncio leaves that server's transport open
             with pytest.raises(client.http.ClientError):
                 await get(http, server.url, ssl=contexts[2])
 
