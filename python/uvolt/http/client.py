@@ -405,6 +405,7 @@ class ClientSession(_core.ClientSession):
                 response = await send(self, call, request)
         except ClientHttpProxyError as exc:  # a tunnel knows the origin only
             exc.request_info = exc.request_info._replace(url=request.url)
+            exc.args = (exc.request_info, exc.history)
             raise
         except OSError as exc:
             is_timeout = isinstance(exc, asyncio.TimeoutError) and exc.errno is None

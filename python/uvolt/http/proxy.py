@@ -98,9 +98,9 @@ def parse_proxy(
     try:
         url, from_url = strip_auth_from_url(URL(proxy))
     except (ValueError, IndexError) as exc:  # yarl's of "http://]"
-        raise InvalidURL(str(proxy).rpartition("@")[2], "is no URL of a proxy") from exc
+        raise InvalidURL(str(proxy).rpartition("@")[2]) from exc
     if not url.raw_host:
-        raise InvalidURL(url, "is no URL of a proxy")
+        raise InvalidURL(url)
     if url.scheme not in SCHEMES:
         known = ", ".join(PORTS)
         raise InvalidURL(url, f"is a proxy of a kind that is not supported; supported are {known}")

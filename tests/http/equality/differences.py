@@ -289,6 +289,31 @@ REASONS = {
         "as they came, the longest path first, then the oldest",
         "RFC 6265, 5.4",
     ),
+    # ---- proxies
+    "proxy credentials": Reason(
+        "credentials in a proxy's URL",
+        "shown by the text of ClientHttpProxyError",
+        "not shown",
+        "logs are no place for them (class 10)",
+    ),
+    "proxy key": Reason(
+        "a redirect to the same origin, by a proxy",
+        "another connection",
+        "the same connection",
+        "aiohttp has written the Host into its proxy's headers, which are part of the key",
+    ),
+    "proxy headers": Reason(
+        "a session's headers, the Host of a request, and CONNECT",
+        "sent to the proxy, the session's Authorization as Proxy-Authorization",
+        "not sent to the proxy",
+        "they are the origin's (class 10)",
+    ),
+    "proxy two": Reason(
+        "proxy_headers= with a name twice, in other letters",
+        "the last is sent",
+        "both are sent",
+        "nothing is dropped silently",
+    ),
 }
 
 
@@ -405,7 +430,10 @@ LISTED = [
         "200",
         "200",
         ("kept",),
-        _each("headers: Connection: {}", ("close", "other")),
+        (
+            *_each("headers: Connection: {}", ("close", "other")),
+            "by a proxy, Connection: close",
+        ),
     ),
     Listed(
         "session auth",
@@ -699,6 +727,39 @@ LISTED = [
         "200, ClientPayloadError",
         READING,
         _each("{}, reset {} the body", ("GET", "POST"), ("before", "in")),
+    ),
+    Listed(
+        "proxy credentials",
+        "ClientHttpProxyError",
+        "ClientHttpProxyError",
+        ("error.str", "error.args", "error.request_info"),
+        _each(
+            "credentials of a proxy, {}, a tunnel",
+            ("user:word", "us%65r:w%C3%B6rd", "user:", "user", ":word", "a%0D%0Ab:c"),
+        ),
+    ),
+    Listed(
+        "proxy key",
+        "200",
+        "200",
+        NOT_SENT,
+        _each("by a proxy, redirected to the same{}", (" origin", ", absolute")),
+    ),
+    *(
+        Listed(
+            reason,
+            "ClientHttpProxyError",
+            "ClientHttpProxyError",
+            ("error.args", "error.request_info", "wire"),
+            names,
+        )
+        for reason, names in {
+            "proxy headers": (
+                "CONNECT with the session's headers",
+                "CONNECT of a request with Host",
+            ),
+            "proxy two": ("CONNECT with two of a name",),
+        }.items()
     ),
 ]
 

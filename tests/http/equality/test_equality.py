@@ -9,7 +9,7 @@ import pytest
 from differences import PAGE, REASONS, by_row, markdown, page_with
 from table import Row, both, compare, rows
 
-MODULES = ("requests", "responses", "redirects", "sessions")
+MODULES = ("requests", "responses", "redirects", "sessions", "proxies")
 
 
 def load() -> dict[str, Row]:
