@@ -224,6 +224,7 @@ send_request(hop *x, CoroObject *c)
         .once = !x->may_retry,
     };
     r->reused = x->conn->exchanges > 0;
+    r->output = r->sent.len + (x->body == NULL ? 0 : (uint64_t)PyBytes_GET_SIZE(x->body));
     x->phase = HOP_HEAD;
     if (conn_begin(x->conn, &r->user, &request) < 0) {
         PyObject *exc = PyErr_GetRaisedException();

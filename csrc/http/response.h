@@ -63,6 +63,7 @@ struct ResponseObject {
     http1_limits limits;
     Py_ssize_t read_bufsize;
     int64_t content_length;   /* of the head, -1: none */
+    uint64_t output;          /* bytes of the request that were written */
     uint16_t status;
     uint8_t version_major, version_minor;
     unsigned started : 1;     /* the head has come */

@@ -128,6 +128,18 @@ get_raw_headers(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_output(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(self_of(op)->output);
+}
+
+static PyObject *
+get_upload(PyObject *op, void *Py_UNUSED(closure))
+{
+    return or_none(self_of(op)->upload);
+}
+
+static PyObject *
 get_trailers(PyObject *op, void *Py_UNUSED(closure))
 {
     const ResponseObject *r = self_of(op);
@@ -379,6 +391,8 @@ PyGetSetDef response_getset[] = {
     {"_headers", get_headers, set_headers, "The same.", NULL},
     {"raw_headers", get_raw_headers, set_object, "Pairs of bytes, as they came.", AT(raw_headers)},
     {"_raw_headers", get_raw_headers, set_object, "The same.", AT(raw_headers)},
+    {"_output_size", get_output, NULL, "Bytes of the request that were written.", NULL},
+    {"_upload", get_upload, NULL, "The task that sends the body, or None.", NULL},
     {"_trailers", get_trailers, NULL, "The fields behind a chunked body, as they came; b\"\" before its end.", NULL},
     {"content_length", get_content_length, NULL, "Of the header, or None.", NULL},
     {"has_set_cookie", get_has_set_cookie, NULL, "Whether there is a Set-Cookie.", NULL},

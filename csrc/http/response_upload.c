@@ -36,12 +36,14 @@ response_write(PyObject *self, PyObject *data)
     }
     Py_INCREF(self);
     if (PyBytes_CheckExact(data)) {
+        r->output += (uint64_t)PyBytes_GET_SIZE(data);
         more = conn_write_with(r->user.conn, NULL, 0, data);
     }
     else if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         more = -1;
     }
     else {
+        r->output += (uint64_t)view.len;
         more = conn_write(r->user.conn, view.buf, (size_t)view.len);
         PyBuffer_Release(&view);
     }

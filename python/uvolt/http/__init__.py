@@ -15,6 +15,7 @@ from __future__ import annotations
 from . import hdrs
 from .abc import AbstractCookieJar, AbstractResolver
 from .client import ClientSession, request
+from .compression import set_zlib_backend
 from .connector import (
     AddrInfoType,
     BaseConnector,
@@ -221,5 +222,6 @@ __all__ = (
     "parse_content_disposition",
     "payload_type",
     "request",
+    "set_zlib_backend",
     "streamer",
 )

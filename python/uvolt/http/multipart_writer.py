@@ -11,12 +11,12 @@ import binascii
 import logging
 import re
 import uuid
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from .compression import compressor
 from .payload import JsonPayload, StringPayload
 from .payload_base import (
     CHUNK,
@@ -265,25 +265,23 @@ class MultipartPayloadWriter:
 
     def enable_compression(self, encoding: str = "deflate", strategy: int | None = None) -> None:
         """Use "gzip" or "deflate", which is without zlib's header in a part, as aiohttp has it."""
-        wbits = zlib.MAX_WBITS + 16 if encoding == "gzip" else -zlib.MAX_WBITS
-        strategy = zlib.Z_DEFAULT_STRATEGY if strategy is None else strategy
-        self._compressor = zlib.compressobj(wbits=wbits, strategy=strategy)
+        self._compressor = compressor(encoding, raw=True, strategy=strategy)
 
     async def write(self, chunk: bytes | bytearray | memoryview, /) -> None:
         """Take some bytes."""
-        compressor = self._compressor
-        if compressor is not None:
+        stream = self._compressor
+        if stream is not None:
             if len(chunk) > CHUNK // 4:
                 loop = asyncio.get_running_loop()
-                chunk = await loop.run_in_executor(None, compressor.compress, chunk)
+                chunk = await loop.run_in_executor(None, stream.compress, chunk)
             else:
-                chunk = compressor.compress(chunk)
+                chunk = stream.compress(chunk)
         await self._encode(chunk, False)
 
     async def write_eof(self) -> None:
         """All has been written."""
-        compressor, self._compressor = self._compressor, None
-        await self._encode(b"" if compressor is None else compressor.flush(), True)
+        stream, self._compressor = self._compressor, None
+        await self._encode(b"" if stream is None else stream.flush(), True)
 
     async def _encode(self, data: bytes | bytearray | memoryview, last: bool) -> None:
         if self._coding == "base64":

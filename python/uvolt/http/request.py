@@ -21,6 +21,7 @@ from .. import _core
 from .._version import __version__
 from . import payload
 from ._cookies import as_received, parse_cookie_header
+from .compression import compressor
 from .exceptions import InvalidURL
 from .formdata import FormData
 from .helpers import BasicAuth
@@ -28,7 +29,7 @@ from .payload_base import OCTETS, in_memory
 from .proxy import Proxy, ProxyKey, is_forwarded, parse_proxy, set_proxy_headers
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
 from .typedefs import LooseCookies, LooseHeaders
-from .upload import chunk, make_compressor
+from .upload import chunk
 
 __all__ = ("ClientRequest",)
 
@@ -469,8 +470,8 @@ class ClientRequest:
             return whole[:length]
         parts = [whole]
         if self.coding is not None:
-            compressor = make_compressor(self.coding)
-            parts = [compressor.compress(whole), compressor.flush()]
+            stream = compressor(self.coding)
+            parts = [stream.compress(whole), stream.flush()]
         return b"".join(chunk(part) for part in parts if part) + b"0\r\n\r\n"
 
 
@@ -478,10 +479,19 @@ def make_payload(data: Any) -> payload.Payload:
     """The body that a value given as data stands for. TypeError if it stands for none."""
     if isinstance(data, FormData) or hasattr(data, "is_multipart"):  # aiohttp's is good, too
         data = data()
+    theirs: Any = sys.modules.get("aiohttp.payload")
+    if theirs is not None and type(data).__module__.startswith("aiohttp."):
+        # A part of a multipart body, a StreamReader, a streamer: aiohttp knows how they are read.
+        with contextlib.suppress(theirs.LookupError):
+            return theirs.PAYLOAD_REGISTRY.get(data, disposition=None)  # type: ignore[no-any-return]
     try:
         return payload.PAYLOAD_REGISTRY.get(data, disposition=None)
     except payload.LookupError:
-        return FormData(data)()
+        pass
+    if theirs is not None:  # a type that was registered there
+        with contextlib.suppress(theirs.LookupError):
+            return theirs.PAYLOAD_REGISTRY.get(data, disposition=None)  # type: ignore[no-any-return]
+    return FormData(data)()
 
 
 def _is_basic_auth(auth: object) -> bool:

@@ -187,6 +187,34 @@ class ClientResponse(_core.ClientResponse):
             headers=self.headers,
         )
 
+    # ---- the request
+
+    @property
+    def output_size(self) -> int:
+        """Bytes of the request, head and body, that were written so far. Deprecated."""
+        warnings.warn(
+            "ClientResponse.output_size is deprecated, use UploadTracker instead",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self._output_size
+
+    @property
+    def upload_complete(self) -> asyncio.Future[None]:
+        """Done once the body of the request is written, or cannot be any more. Deprecated."""
+        warnings.warn(
+            "ClientResponse.upload_complete is deprecated, use UploadTracker instead",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        if self._upload_complete is None:
+            self._upload_complete = done = self._loop.create_future()
+            if self._upload is None:
+                done.set_result(None)
+            else:
+                self._upload.add_done_callback(lambda _: done.done() or done.set_result(None))
+        return self._upload_complete
+
     # ---- old names
 
     @property

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from .compression import compressor
 from .exceptions import (
     ClientConnectionError,
     ClientOSError,
@@ -122,11 +122,6 @@ class Upload:
         return error
 
 
-def make_compressor(coding: str) -> Any:
-    """For "deflate" (which is zlib's format in HTTP) or "gzip"."""
-    return zlib.compressobj(wbits=zlib.MAX_WBITS + (16 if coding == "gzip" else 0))
-
-
 def chunk(data: bytes | bytearray | memoryview) -> bytes:
     """In the chunked coding (RFC 9112, 7.1). Not for empty data, which would be the end."""
     return b"".join((b"%x\r\n" % len(data), data, b"\r\n"))
@@ -138,7 +133,7 @@ class BodyWriter:
     def __init__(self, response: Any, chunked: bool, coding: str | None) -> None:
         self._response = response
         self._chunked = chunked
-        self._compressor = None if coding is None else make_compressor(coding)
+        self._compressor = None if coding is None else compressor(coding)
         self.written = 0  # bytes of the body, before it was coded
         self.output_size = 0  # bytes given to the connection
         self.on_chunk: Callable[[Any], Awaitable[None]] | None = None  # told of each piece first
