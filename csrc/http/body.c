@@ -75,6 +75,16 @@ body_detach(BodyObject *b)
 }
 
 int
+body_keep(BodyObject *b, PyObject *source)
+{
+    if (b->loop == NULL) {
+        return 0;
+    }
+    Py_XSETREF(b->keeps, Py_XNewRef(source));
+    return 1;
+}
+
+int
 body_traverse(PyObject *self, visitproc visit, void *arg)
 {
     BodyObject *b = (BodyObject *)self;
@@ -84,6 +94,7 @@ body_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(b->timer);
     Py_VISIT(b->waiter);
     Py_VISIT(b->eof_waiter);
+    Py_VISIT(b->keeps);
     Py_VISIT(b->exception);
     Py_VISIT(b->callbacks);
     return 0;
@@ -98,6 +109,7 @@ body_clear(PyObject *self)
     Py_CLEAR(b->timer);
     Py_CLEAR(b->waiter);
     Py_CLEAR(b->eof_waiter);
+    Py_CLEAR(b->keeps);
     Py_CLEAR(b->exception);
     Py_CLEAR(b->callbacks);
     return 0;

@@ -20,6 +20,9 @@ typedef void (*body_flow)(void *source, int pause);
  * goes. flow may be NULL. New reference. */
 BodyObject *body_new(LoopObject *loop, Py_ssize_t low_water, void *source, body_flow flow);
 void body_detach(BodyObject *b);
+/* `source` lives as long as the body does, or until NULL is given: for one that only the body's reader needs any more.
+ * 0: not that of a body that is everybody's. */
+int body_keep(BodyObject *b, PyObject *source);
 
 /* Before the first byte. The decoder is the body's from now on (NULL: none). */
 void body_set_decoder(BodyObject *b, decoder *d);

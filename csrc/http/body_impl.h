@@ -19,6 +19,7 @@ struct BodyObject {
     PyObject *waiter;       /* strong: the Future of the reader that waits, NULL when it was woken */
     CoroObject *reader;     /* borrowed: who awaits or awaited it; its end clears this */
     PyObject *eof_waiter;   /* strong: the Future of wait_eof() */
+    PyObject *keeps;        /* strong: body_keep() */
     PyObject *exception;    /* strong: what every read raises */
     PyObject *callbacks;    /* strong: a list, of on_eof() */
     decoder *decoder;       /* owned; NULL: none, or all is decoded */

@@ -297,6 +297,15 @@ on_chunk_end(http_user *u)
     return err;
 }
 
+/* The exchange is over: its reader, if it kept this response, does so no longer. */
+static void
+leave_to_itself(ResponseObject *r)
+{
+    if (r->content != NULL) {
+        body_keep(r->content, NULL);
+    }
+}
+
 static void
 on_done(http_user *u)
 {
@@ -310,6 +319,7 @@ on_done(http_user *u)
     if (r->content != NULL && body_feed_eof(r->content) < 0) {
         loop_error(r->loop, "Error at the end of a response", NULL, NULL);
     }
+    leave_to_itself(r);
     Py_DECREF(r);
 }
 
@@ -330,6 +340,7 @@ on_failed(http_user *u, PyObject *exc)
         body_fail(r->content, exc);
     }
     stop_upload(r);
+    leave_to_itself(r);
     Py_DECREF(r);
 }
 
@@ -403,6 +414,7 @@ response_release(ResponseObject *r)
     if (UNLIKELY(r->content != NULL && !r->empty && r->body == NULL && body_exception(r->content) == NULL)) {
         close_content(r);
     }
+    leave_to_itself(r);
 }
 
 void
@@ -521,12 +533,23 @@ response_clear(PyObject *self)
     return 0;
 }
 
-/* Dropped with its body unread: as aiohttp, the connection is given up, and debug mode says so. */
+/* Does somebody read what this response, which nobody has any more, is given? */
+static int
+has_reader(const ResponseObject *r)
+{
+    return r->content != NULL && Py_REFCNT(r->content) > 1 && r->started && !r->released && !r->empty;
+}
+
+/* Dropped with its body unread: as aiohttp, the connection is given up, and debug mode says so. One whose `content` is
+ * read on lives until that is over, or the collector finds both. */
 static void
 response_finalize(PyObject *self)
 {
     ResponseObject *r = (ResponseObject *)self;
     if (LIKELY(r->user.conn == NULL)) {
+        return;
+    }
+    if (has_reader(r) && body_keep(r->content, self)) {
         return;
     }
     PyObject *saved = PyErr_GetRaisedException();
