@@ -18,17 +18,65 @@ connector_fill(ConnectorObject *c, LoopObject *loop)
     return 0;
 }
 
-/* TCPConnector(): the general way is its __init__() in Python. */
+/* What TCPConnector() may be given here; the rest is for its __init__() in Python. Borrowed, NULL if not given. */
+typedef struct quick_arguments_of {
+    PyObject *loop, *limit, *limit_per_host, *ssl;
+} quick_arguments_of;
+
+/* A number of connections. 1; 0: it is none. */
+static int
+read_limit(PyObject *given, Py_ssize_t *limit)
+{
+    if (given == NULL) {
+        return 1;
+    }
+    Py_ssize_t n = PyLong_CheckExact(given) ? PyLong_AsSsize_t(given) : -1;
+    PyErr_Clear();
+    *limit = n;
+    return n >= 0;
+}
+
+/* 1: filled; 0: not for us; -1 with an exception. */
+static int
+fill_quickly(ConnectorObject *c, const quick_arguments_of *a)
+{
+    core_state *st = uvolt_state_of_type(Py_TYPE((PyObject *)c));
+    Py_ssize_t limit = -1, per_host = -1;
+    if (!read_limit(a->limit, &limit) || !read_limit(a->limit_per_host, &per_host)
+        || (a->ssl != NULL && !PyBool_Check(a->ssl))) {
+        return 0;
+    }
+    LoopObject *loop = quick_loop(st, a->loop);
+    if (loop == NULL) {
+        return 0;
+    }
+    int err = connector_fill(c, loop);
+    Py_DECREF(loop);
+    if (err < 0 || (a->ssl == Py_False && PyObject_SetAttr((PyObject *)c, st->http->n__ssl, Py_False) < 0)) {
+        return -1;
+    }
+    PoolObject *keeper = (PoolObject *)c->pool;
+    keeper->limit = limit >= 0 ? limit : keeper->limit;
+    keeper->limit_per_host = per_host >= 0 ? per_host : keeper->limit_per_host;
+    return 1;
+}
+
 static int
 quick_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    LoopObject *loop = quick_loop(self, args, kwargs);
-    if (loop == NULL) {
-        return PyErr_Occurred() ? -1 : quick_init_by_python(self, args, kwargs);
+    core_state *st = uvolt_state_of_type(Py_TYPE(self));
+    quick_arguments_of a = {0};
+    if (st == NULL || http_load_client(st) < 0) {
+        return -1;
     }
-    int err = connector_fill((ConnectorObject *)self, loop);
-    Py_DECREF(loop);
-    return err;
+    const quick_argument known[] = {
+        {st->http->n_loop, &a.loop},
+        {st->http->n_limit, &a.limit},
+        {st->http->n_limit_per_host, &a.limit_per_host},
+        {st->http->n_ssl, &a.ssl},
+    };
+    int done = quick_arguments(args, kwargs, known, Py_ARRAY_LENGTH(known)) ? fill_quickly((ConnectorObject *)self, &a) : 0;
+    return done != 0 ? (done < 0 ? -1 : 0) : quick_init_by_python(self, args, kwargs);
 }
 
 static void

@@ -4,15 +4,31 @@
 #include "http/connector.h"
 #include "http/session.h"
 
-LoopObject *
-quick_loop(PyObject *self, PyObject *args, PyObject *kwargs)
+int
+quick_arguments(PyObject *args, PyObject *kwargs, const quick_argument *known, size_t n)
 {
-    core_state *st = uvolt_state_of_type(Py_TYPE(self));
-    if (st == NULL || PyTuple_GET_SIZE(args) != 0 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0)
-        || http_load_client(st) < 0) {
-        return NULL;
+    Py_ssize_t at = 0;
+    PyObject *name, *value;
+    if (PyTuple_GET_SIZE(args) != 0) {
+        return 0;
     }
-    PyObject *loop = PyObject_CallNoArgs(st->http->get_running_loop);
+    while (kwargs != NULL && PyDict_Next(kwargs, &at, &name, &value)) {
+        size_t i = 0;
+        while (i < n && known[i].name != name) { /* interned, both */
+            i++;
+        }
+        if (i == n) {
+            return 0;
+        }
+        *known[i].value = value;
+    }
+    return 1;
+}
+
+LoopObject *
+quick_loop(core_state *st, PyObject *given)
+{
+    PyObject *loop = given != NULL && given != Py_None ? Py_NewRef(given) : PyObject_CallNoArgs(st->http->get_running_loop);
     if (loop == NULL || !PyObject_TypeCheck(loop, st->loop_type) || ((LoopObject *)loop)->debug) {
         PyErr_Clear();
         Py_CLEAR(loop);

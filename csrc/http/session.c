@@ -262,6 +262,8 @@ static PyMethodDef session_methods[] = {
     REQUEST_METHOD(patch, "patch($self, /, url, *, data=None, **kwargs)\n--\n\nrequest('PATCH', ...)"),
     REQUEST_METHOD(delete, "delete($self, /, url, **kwargs)\n--\n\nrequest('DELETE', ...)"),
     {"__aenter__", session_enter, METH_NOARGS, "__aenter__($self, /)\n--\n\nThe session itself."},
+    {"_close", session_close, METH_NOARGS,
+     "_close($self, /)\n--\n\nClose the connector if it is the session's own, and wait until its sockets are closed."},
     {"__aexit__", FAST(session_exit), METH_FASTCALL,
      "__aexit__($self, exc_type, exc_val, exc_tb, /)\n--\n\nclose()."},
     {"_exchange", FAST(request_exchange), METH_FASTCALL | METH_KEYWORDS,

@@ -39,6 +39,7 @@ void session_give_buffer(SessionObject *s, buf *b);
 /* ---- session_make.c */
 void session_quicken(PyTypeObject *type); /* instances without arguments are made by C */
 PyObject *session_enter(PyObject *, PyObject *);
+PyObject *session_close(PyObject *, PyObject *);
 PyObject *session_exit(PyObject *, PyObject *const *, Py_ssize_t);
 extern PyGetSetDef session_getset[];
 

@@ -1,4 +1,4 @@
-/* session_make.c - sessions made without arguments, and `async with` on a session.
+/* session_make.c - sessions made with few arguments or none, `async with` on a session, and its end.
  * Owns: nothing. Threads: the loop's. PYCALL: all. */
 #include "core/coro.h"
 #include "http/connector.h"
@@ -22,39 +22,91 @@ set_default_timeouts(SessionObject *s)
     return 0;
 }
 
-/* As ClientSession.__init__() without arguments does it; what is not here has its default as an attribute of the class, or
- * is made when it is asked for (the cookie jar, the headers). */
+/* What ClientSession() may be given here; the rest is for its __init__() in Python. Borrowed, NULL if not given. */
+typedef struct session_arguments {
+    PyObject *connector, *timeout, *headers, *raise_for_status, *json_serialize, *connector_owner;
+} session_arguments;
+
+/* Are they such as need no more than to be kept? */
 static int
-fill(SessionObject *s, LoopObject *loop)
+are_plain(core_state *st, const session_arguments *a)
+{
+    PoolObject *keeper = connector_pool(st, a->connector);
+    return (a->connector == NULL || (keeper != NULL && !keeper->closed && !keeper->force_close))
+           && (a->timeout == NULL || (PyObject *)Py_TYPE(a->timeout) == st->http->ClientTimeout)
+           && (a->raise_for_status == NULL || PyBool_Check(a->raise_for_status))
+           && (a->connector_owner == NULL || PyBool_Check(a->connector_owner));
+}
+
+/* A new reference to `given`, or if there is none to `otherwise`. */
+static inline PyObject *
+given_or(PyObject *given, PyObject *otherwise)
+{
+    return Py_NewRef(given != NULL ? given : otherwise);
+}
+
+/* As ClientSession.__init__() does it; what is not here has its default as an attribute of the class, or is made when it
+ * is asked for (the cookie jar, the headers). -1 with an exception. */
+static int
+fill(SessionObject *s, LoopObject *loop, const session_arguments *a)
 {
     http_state *hs = s->st->http;
-    PyObject *connector = connector_make(loop), *no_names = connector == NULL ? NULL : PyFrozenSet_New(NULL);
-    if (no_names == NULL || set_default_timeouts(s) < 0) {
-        Py_XDECREF(connector);
+    if (a->headers != NULL && a->headers != Py_None) {
+        PyObject *headers = PyObject_CallOneArg(hs->CIMultiDict, a->headers);
+        if (headers == NULL) {
+            return -1;
+        }
+        Py_XSETREF(s->default_headers, headers);
+    }
+    PyObject *no_names = PyFrozenSet_New(NULL), *connector = NULL;
+    if (no_names != NULL && set_default_timeouts(s) == 0) {
+        connector = a->connector != NULL ? Py_NewRef(a->connector) : connector_make(loop);
+    }
+    if (connector == NULL) {
         Py_XDECREF(no_names);
         return -1;
     }
     Py_XSETREF(s->loop, Py_NewRef((PyObject *)loop));
-    Py_XSETREF(s->timeout, Py_NewRef(hs->default_timeout));
+    Py_XSETREF(s->timeout, given_or(a->timeout, hs->default_timeout));
     Py_XSETREF(s->skip_auto_headers, no_names);
-    Py_XSETREF(s->json_serialize, Py_NewRef(hs->json_dumps));
-    Py_XSETREF(s->raise_for_status, Py_NewRef(Py_False));
+    Py_XSETREF(s->json_serialize, given_or(a->json_serialize, hs->json_dumps));
+    Py_XSETREF(s->raise_for_status, given_or(a->raise_for_status, Py_False));
     Py_XSETREF(s->response_class, Py_NewRef(hs->ClientResponse));
-    s->plain = s->connector_owner = s->lazy = 1;
+    s->plain = s->lazy = 1;
+    s->connector_owner = a->connector_owner != Py_False;
     Py_XSETREF(s->connector, connector);
     return 0;
+}
+
+/* 1: filled; 0: not for us; -1 with an exception. */
+static int
+fill_quickly(SessionObject *s, const session_arguments *a)
+{
+    if (!are_plain(s->st, a)) {
+        return 0;
+    }
+    LoopObject *loop = quick_loop(s->st, a->connector == NULL ? NULL : ((ConnectorObject *)a->connector)->loop);
+    int err = loop == NULL ? 0 : fill(s, loop, a);
+    Py_XDECREF((PyObject *)loop);
+    return err < 0 ? -1 : loop != NULL;
 }
 
 static int
 quick_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    LoopObject *loop = quick_loop(self, args, kwargs);
-    if (loop == NULL) {
-        return PyErr_Occurred() ? -1 : quick_init_by_python(self, args, kwargs);
-    }
-    int err = fill((SessionObject *)self, loop);
-    Py_DECREF(loop);
-    return err;
+    SessionObject *s = (SessionObject *)self;
+    http_state *hs = s->st->http;
+    session_arguments a = {0};
+    const quick_argument known[] = {
+        {hs->n_connector, &a.connector},
+        {hs->n_timeout, &a.timeout},
+        {hs->n_headers, &a.headers},
+        {hs->n_raise_for_status, &a.raise_for_status},
+        {hs->n_json_serialize, &a.json_serialize},
+        {hs->n_connector_owner, &a.connector_owner},
+    };
+    int done = quick_arguments(args, kwargs, known, Py_ARRAY_LENGTH(known)) ? fill_quickly(s, &a) : 0;
+    return done != 0 ? (done < 0 ? -1 : 0) : quick_init_by_python(self, args, kwargs);
 }
 
 static int
@@ -125,14 +177,14 @@ PyGetSetDef session_getset[] = {
 /* ---- async with ---------------------------------------------------------------------------- */
 
 static PyObject *
-begin(PyObject *self, const coro_kind *kind)
+begin(PyObject *self, const coro_kind *kind, int is_ours)
 {
     SessionObject *s = (SessionObject *)self;
     if (UNLIKELY(s->loop == NULL || !PyObject_TypeCheck(s->loop, s->st->loop_type))) {
         http_raise(s->st, "wrong_loop");
         return NULL;
     }
-    return call_new((LoopObject *)s->loop, kind, self, NULL, NULL, 0);
+    return call_new((LoopObject *)s->loop, kind, self, NULL, NULL, is_ours);
 }
 
 static coro_outcome
@@ -149,15 +201,15 @@ PyObject *
 session_enter(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     static const coro_kind kind = {"ClientSession.__aenter__", enter_step, NULL};
-    return begin(self, &kind);
+    return begin(self, &kind, 0);
 }
 
-/* What close() does, or close() if it is not ours. 1: done; 0: *awaitable is to be awaited; -1 with an exception. */
+/* What close() does, or close() if it may not be ours. 1: done; 0: *awaitable is to be awaited; -1 with an exception. */
 static int
-close_session(SessionObject *s, PyObject **awaitable)
+close_session(SessionObject *s, int is_ours, PyObject **awaitable)
 {
     http_state *hs = s->st->http;
-    if (UNLIKELY(!quick_is_stock((PyObject *)s, hs->n_close, hs->stock_session_close))) {
+    if (UNLIKELY(!is_ours && !quick_is_stock((PyObject *)s, hs->n_close, hs->stock_session_close))) {
         *awaitable = PyObject_CallMethodNoArgs((PyObject *)s, hs->n_close);
         return *awaitable == NULL ? -1 : 0;
     }
@@ -183,7 +235,7 @@ exit_step(CoroObject *c, PyObject *value, PyObject **result)
     if (value == NULL && PyErr_Occurred()) {
         return CORO_ERROR;
     }
-    int done = call->phase++ > 0 ? 1 : close_session((SessionObject *)call->owner, &awaitable);
+    int done = call->phase++ > 0 ? 1 : close_session((SessionObject *)call->owner, call->n != 0, &awaitable);
     if (done == 0) {
         int err = coro_await(c, awaitable);
         Py_DECREF(awaitable);
@@ -204,5 +256,13 @@ session_exit(PyObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t nargs)
         PyErr_SetString(PyExc_TypeError, "__aexit__() takes exc_type, exc_val and exc_tb");
         return NULL;
     }
-    return begin(self, &kind);
+    return begin(self, &kind, 0);
+}
+
+/* _close(): what close() awaits. */
+PyObject *
+session_close(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    static const coro_kind kind = {"ClientSession._close", exit_step, NULL};
+    return begin(self, &kind, 1);
 }

@@ -19,7 +19,8 @@ typedef struct http_timeouts {
 #define HTTP_CLIENT_TYPES(X) X(http_target) X(http_response) X(http_request) X(http_session)
 #define HTTP_CLIENT_NAMES(X)                                                                       \
     X(_request) X(_target_of) X(_cookie_header) X(_store_cookies) X(_follow) X(_open) X(_connect)  \
-    X(_resolve_host) X(_known_address) X(_build_url) X(_make_cookie_jar) X(loop)                                                  \
+    X(_resolve_host) X(_known_address) X(_build_url) X(_make_cookie_jar) X(loop) X(limit) X(limit_per_host) X(ssl) X(_ssl) X(connector)  \
+    X(json_serialize) X(connector_owner)                                                  \
     X(_resolve_charset) X(create_task) X(raise_for_status) X(get_encoding) X(__aexit__)            \
     X(with_fragment) X(raw_fragment) X(headers) X(data) X(json) X(timeout) X(allow_redirects)      \
     X(GET) X(OPTIONS) X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE)

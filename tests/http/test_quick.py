@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 from collections.abc import Awaitable, Callable
@@ -91,6 +92,66 @@ def test_a_connector_has_what_init_sets() -> None:
             ours.clear_dns_cache()
             assert ours._names is ours._names
             assert ours._resolver is ours._resolver
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": http.ClientTimeout(total=1)},
+        {"headers": {"a": "b"}, "raise_for_status": True},
+        {"headers": None, "raise_for_status": False},
+        {"json_serialize": repr, "connector_owner": True},
+    ],
+)
+def test_a_session_with_some_arguments(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with ClientSession(**options) as ours, by_python(ClientSession, **options) as measure:
+            assert not vars(ours)
+            assert state(ours) == state(measure)
+            assert ours.headers == measure.headers
+            assert ours.timeout is measure.timeout
+            assert ours.json_serialize is measure.json_serialize
+            assert ours.raise_for_status is measure.raise_for_status
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"limit": 3}, {"limit": 0, "limit_per_host": 2}, {"ssl": False}, {"ssl": True, "limit": 1}],
+)
+def test_a_connector_with_some_arguments(options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with TCPConnector(**options) as ours, by_python(TCPConnector, **options) as measure:
+            assert "_use_dns_cache" not in vars(ours)
+            assert state(ours) == state(measure)
+            assert ours._ssl is measure._ssl
+            async with ClientSession(connector=ours) as session:
+                assert session.connector is ours
+                assert session._loop is ours._loop
+
+    run(main)
+
+
+def test_wrong_arguments() -> None:
+    async def main() -> None:
+        with pytest.raises(TypeError):
+            TCPConnector(limit="1")  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            TCPConnector(ssl="no")  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            ClientSession(headers=1)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="timeout"):
+            ClientSession(timeout="x")  # type: ignore[arg-type]
+        for limit in (-1, 2**70):
+            with contextlib.suppress(OverflowError):
+                assert TCPConnector(limit=limit).limit == 0
+        connector = TCPConnector()
+        await connector.close()
+        async with ClientSession(connector=connector) as session:
+            assert session.closed
 
     run(main)
 

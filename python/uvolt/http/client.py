@@ -513,9 +513,7 @@ class ClientSession(_core.ClientSession):
 
     async def close(self) -> None:
         """Close the connector if it is the session's own, and wait until its sockets are closed."""
-        connector, self._connector = self._connector, None
-        if connector is not None and not connector.closed and self._connector_owner:
-            await connector.close()
+        await self._close()
 
     def detach(self) -> None:
         """Close the session and leave the connector open."""
