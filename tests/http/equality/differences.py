@@ -138,9 +138,9 @@ REASONS = {
         "it says what is done",
     ),
     "deprecated": Reason(
-        "auth=, ssl_shutdown_timeout=",
+        "auth=, proxy_auth=, ssl_shutdown_timeout=, bytes as a field of a form",
         "DeprecationWarning: gone in aiohttp 4",
-        "auth= does not warn, ssl_shutdown_timeout= once",
+        "auth= does not warn, the others in words of their own",
         "uvolt.http keeps auth=",
     ),
     "version": Reason(
@@ -150,9 +150,9 @@ REASONS = {
         "it cannot become right",
     ),
     "assertions": Reason(
-        "//x with base_url; an address of IPv4 and a connector of family AF_INET6",
+        "//x with base_url; AF_INET6 and an address of IPv4; a MultipartReader of no multipart",
         "AssertionError",
-        "ValueError; ClientConnectorDNSError",
+        "ValueError; ClientConnectorDNSError; ValueError",
         "assertions are for mistakes of one's own",
     ),
     "timeout type": Reason(
@@ -239,6 +239,19 @@ REASONS = {
         "ClientPayloadError of read()",
         "the head was good",
     ),
+    # ---- forms, proxies
+    "chunks": Reason(
+        "where the chunks of a multipart body begin",
+        "each boundary and head is a chunk",
+        "a part's head goes with what is before it",
+        "fewer writes; the body is the same",
+    ),
+    "proxy scheme": Reason(
+        "proxy= of another scheme (ftp:)",
+        "connects to port 0 of it",
+        "InvalidURL",
+        "nobody speaks HTTP there",
+    ),
     # ---- bodies
     "cut coding": Reason(
         "a coded body that is cut, or no code",
@@ -322,6 +335,41 @@ def _each(form: str, *values: Sequence[str]) -> tuple[str, ...]:
 
 
 LISTED = [
+    Listed(
+        "chunks",
+        "200",
+        "200",
+        ("wire",),
+        (
+            "form: a generator",
+            *_each("form of {}, {}", ("one file", "text"), ("chunked", "gzip")),
+            *_each("multipart: {}", ("generator", "gzip", "deflate", "base64", "quoted-printable")),
+        ),
+    ),
+    Listed("proxy scheme", "ClientProxyConnectionError", "InvalidURL", (), ("proxied: ftp",)),
+    Listed(
+        "text",
+        "200, ValueError",
+        "200, ValueError",
+        ("reading.args", "reading.str"),
+        _each(
+            "parts read: {}", ("empty", "no end", "cut in a head", "bare LF", "another boundary")
+        ),
+    ),
+    Listed(
+        "assertions",
+        "200, AssertionError",
+        "200, ValueError",
+        (),
+        ("parts read: no multipart",),
+    ),
+    Listed(
+        "released",
+        "200, ClientPayloadError",
+        "200, ClientPayloadError",
+        ("response.connection",),
+        ("tls: short",),
+    ),
     Listed("unclosed", "ValueError", "ValueError", ("contexts",), ("session headers: no pairs",)),
     Listed("empty method", "200", "ValueError", (), ("method ''",)),
     Listed("coding", "200", "ValueError", (), ("data: bytes, unknown coding",)),
@@ -369,6 +417,7 @@ LISTED = [
             *_each("headers: {}", ("CR", "LF", "CRLF", "NUL", "DEL", "0x01")),
             *_each("headers: {} in the name", ("CR", "LF")),
             *_each("session headers: {}", ("CRLF", "NUL")),
+            "traced: bad header",
         ),
     ),
     Listed(
@@ -470,6 +519,10 @@ LISTED = [
             *("TCPConnector, ssl_shutdown_timeout", "auth ('u',)", "auth ('u', 'p')"),
             *("auth ('', '')", "auth ('ü', 'ß')", "auth ('u', 'p:q')"),
             "auth ('ü€', 'p', 'utf-8')",
+            *_each("proxied: {}", ("proxy_auth", "auth", "of the session with proxy_auth")),
+            *_each("tunnel: {}", ("proxy_auth", "auth")),
+            *_each("form: {}", ("bytes", "bytes and text", "content_transfer_encoding")),
+            "form of dict with bytes",
         ),
     ),
     Listed("deprecated", "TypeError", "TypeError", ("warnings",), ("auth, a tuple", "auth, text")),
@@ -480,7 +533,7 @@ LISTED = [
         ("warnings",),
         (
             *("auth and Authorization", "auth and a user in the URL"),
-            "auth of the session and Authorization",
+            *("auth of the session and Authorization", "proxied: auth of another type"),
         ),
     ),
     Listed("version", "ValueError", "ValueError", ("jar", "kept"), ("version of text",)),
@@ -572,6 +625,7 @@ LISTED = [
         "200",
         ("response read.at_eof",),
         (
+            "traced: released",
             *_each("{}, {}", ("length", "chunked"), ("release", "close", "wait_for_close")),
             *_each("a call behind a {} one", ("released", "closed")),
         ),

@@ -3,13 +3,16 @@
 Normalised are only: the value of the default User-Agent (each client says who it is), of the
 default Accept-Encoding (each says what it can decode), the boundary of a multipart body and the
 cnonce of a digest (random), the names of modules and addresses of objects in texts, the column of
-the caret in the texts of parsers, and the class of a parser's error as a cause (see causing()).
+the caret in the texts of parsers, the hash of a proxy's headers in a connection key, and the class
+of a parser's error as a cause (see causing()).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
@@ -28,8 +31,11 @@ _PATTERNS = [
 ]
 TEXT = [(re.compile(pattern), into) for pattern, into in _PATTERNS]
 BYTES = [(re.compile(pattern.encode()), into.encode()) for pattern, into in _PATTERNS]
+MADE_UP = re.compile(rb"--[0-9a-f]{32}")
+BOUNDARY_TEXT = re.compile(r"boundary=[0-9a-f]{32}\b")
+CNONCE_TEXT = re.compile(r'((?:cnonce|response)=)"[0-9a-f]+"')
 BOUNDARY = re.compile(rb'boundary="?([-_.\w]+)"?')
-CNONCE = re.compile(rb'cnonce="([0-9a-f]+)"')
+CNONCE = re.compile(rb'((?:cnonce|response)=)"[0-9a-f]+"')
 
 
 def wire(data: bytes) -> bytes:
@@ -39,7 +45,25 @@ def wire(data: bytes) -> bytes:
     for found in BOUNDARY.findall(data):
         if len(found) == 32:  # one that the client made up
             data = data.replace(found, b"BOUNDARY")
-    return data
+    data = MADE_UP.sub(b"--BOUNDARY", data)
+    return CNONCE.sub(rb'\1"*"', data)
+
+
+def whole(head: bytes, body: bytes) -> list[bytes]:
+    """A request with its body as one piece: without the borders of its chunks, and decoded."""
+    lower = head.lower()
+    if b"\r\ntransfer-encoding: chunked\r\n" in lower:
+        pieces = []
+        while body:
+            size, _, rest = body.partition(b"\r\n")
+            pieces.append(rest[: int(size, 16)])
+            body = rest[int(size, 16) + 2 :]
+        body = b"".join(pieces)
+    coding = re.search(rb"\r\ncontent-encoding: (gzip|deflate)\r\n", lower)
+    if coding and body:
+        with contextlib.suppress(zlib.error):
+            body = zlib.decompress(body, wbits=47)
+    return [wire(head), wire(head + body)[len(wire(head)) :]]
 
 
 def plain(value: Any) -> Any:
@@ -47,7 +71,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, str):
         for pattern, into in TEXT:
             value = pattern.sub(into, value)
-        return str(value)
+        value = BOUNDARY_TEXT.sub("boundary=BOUNDARY", value)
+        return str(CNONCE_TEXT.sub(r'\1"*"', value))
     if isinstance(value, bytes | bytearray):
         return wire(bytes(value))
     if value is None or isinstance(value, bool | int | float):
@@ -64,6 +89,8 @@ def plain(value: Any) -> Any:
         return [(plain(str(name)), plain(found)) for name, found in value.items()]
     if isinstance(value, Mapping):
         return {plain(name): plain(found) for name, found in value.items()}
+    if type(value).__name__ == "ConnectionKey":
+        value = value._replace(proxy_headers_hash=None)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, set | frozenset):

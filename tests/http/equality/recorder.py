@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable, Sequence
+from ssl import SSLError
+from typing import Any
 
 import support
 from http_support import Asked, Peer, RawServer
@@ -24,6 +26,7 @@ class Do(enum.Enum):
     SETTLE = "let the client read what was sent"
     CLOSE = "close the connection"
     RESET = "close it with RST"
+    TLS = "speak TLS from here on, as a proxy's tunnel does"
     STALL = "say nothing more until the client goes"
 
 
@@ -39,6 +42,7 @@ class Recorder(RawServer):
     def __init__(self) -> None:
         super().__init__(self._serve)
         self.answers: Sequence[Answer] = ()
+        self.context: Any = None  # of Do.TLS
         self.count = 0
 
     def begin(self, answers: Sequence[Answer]) -> None:
@@ -68,12 +72,22 @@ class Recorder(RawServer):
                 if step is Do.RESET:
                     peer.reset()
                     return
-                if step is Do.STALL:
+                if step is Do.TLS:
+                    try:
+                        await self._speak_tls(peer)
+                    except SSLError:
+                        return  # the client does not like the certificate
+                elif step is Do.STALL:
                     await peer.gone()
                 elif step is Do.SETTLE:
                     await support.settle(4)
                 elif not isinstance(step, Do):
                     peer.send(step(asked) if callable(step) else step)
+
+    async def _speak_tls(self, peer: Peer) -> None:
+        loop = asyncio.get_running_loop()
+        transport = peer.transport
+        peer.transport = await loop.start_tls(transport, peer, self.context, server_side=True)
 
     def _answer(self, number: int) -> Sequence[Step]:
         answer = self.answers[min(number, len(self.answers) - 1)]

@@ -84,6 +84,7 @@ READ: dict[str, Any] = {
     "release, then read": lambda s, r: released(r),
     "close, then read": lambda s, r: shut(r),
     "raise_for_status": lambda s, r: status(r),
+    "url_obj": lambda s, r: old_url(r),
 }
 
 
@@ -121,6 +122,10 @@ async def released(r: Any) -> Any:
 async def shut(r: Any) -> Any:
     r.close()
     return await r.read()
+
+
+async def old_url(r: Any) -> Any:
+    return r.url_obj
 
 
 async def status(r: Any) -> Any:

@@ -27,10 +27,11 @@ OK = response(b"ok", Content_Type="text/plain")
 class Side:
     """One of the two clients, while it makes its call."""
 
-    def __init__(self, name: str, server: Recorder) -> None:
+    def __init__(self, name: str, server: Recorder, certificates: Any) -> None:
         self.ours = name == "uvolt"
         self.http: Any = importlib.import_module("uvolt.http" if self.ours else "aiohttp")
         self.server = server
+        self.certificates = certificates
         self.seen: dict[str, Any] = {}  # what a row's own functions want compared
         self.stack = contextlib.AsyncExitStack()
 
@@ -180,16 +181,17 @@ async def read_by(read: Reader, side: Side, answer: Any) -> Any:
     return await read(side, answer)
 
 
-async def both(row: Row, certificates: Any = None) -> dict[str, dict[str, Any]]:
+async def both(row: Row, certificates: Any) -> dict[str, dict[str, Any]]:
     """What is seen of a row's call with each client, by its name."""
     loop = asyncio.get_running_loop()
     recorder = Recorder()
+    recorder.context = certificates.server()
     listener = await listen(recorder, certificates.server() if row.tls else None)
     found = {}
     try:
         for name in ("aiohttp", "uvolt"):
             recorder.begin(row.answers)
-            side = Side(name, recorder)
+            side = Side(name, recorder, certificates)
             contexts: list[Any] = []
             loop.set_exception_handler(lambda _, context, to=contexts: to.append(context))
             with warnings.catch_warnings(record=True) as warned:
@@ -197,6 +199,7 @@ async def both(row: Row, certificates: Any = None) -> dict[str, dict[str, Any]]:
                 async with side.stack:
                     seen = await asyncio.wait_for(make(side, row), 20 * support.SLOW)
             seen["wire"] = [observe.wire(data) for data in recorder.wire]
+            seen["requests"] = [observe.whole(asked.head, asked.body) for asked in recorder.asked]
             seen["warnings"] = [
                 (w.category.__name__, observe.plain(str(w.message)))
                 for w in warned
@@ -217,7 +220,10 @@ async def both(row: Row, certificates: Any = None) -> dict[str, dict[str, Any]]:
 
 
 def compare(listed: Listed | None, found: dict[str, dict[str, Any]]) -> str:
-    """What differs and is not listed, and what is listed and does not differ: a text, or ""."""
+    """What differs and is not listed, and what is listed and does not differ: a text, or "".
+
+    Where the wire may differ the requests may; but where it is the borders of chunks, the requests
+    with their bodies in one piece may not."""
     differing = observe.difference(found["uvolt"], found["aiohttp"])
     if listed is None:
         return "\n".join(map(describe, differing.items()))
@@ -227,7 +233,10 @@ def compare(listed: Listed | None, found: dict[str, dict[str, Any]]) -> str:
         if observe.outline(seen) != getattr(listed, name)
     ]
     if listed.paths:
-        unlisted = {p: v for p, v in differing.items() if not within(p, listed.paths)}
+        paths = listed.paths
+        if "wire" in paths and listed.reason != "chunks":
+            paths += ("requests",)
+        unlisted = {p: v for p, v in differing.items() if not within(p, paths)}
         problems += map(describe, unlisted.items())
         problems += [
             f"{path}: listed as a difference and is none"
