@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import pickle
 import ssl
 import sys
 
@@ -541,6 +542,26 @@ def test_keys_are_equal_only_if_their_headers_are(ours):
     assert one != other and hash(one) == hash(other)
     assert one != key and key != one
     assert ProxyKey.make(key, Proxy(url)) == ConnectionKey("a", 443, True, True, url)
+
+
+def test_no_password_is_shown(ours):
+    """Neither by errors nor by connections and sessions that are dropped."""
+
+    async def main():
+        async with raw(OK) as server, proxy() as by, ours.session() as http:
+            given = by.url.replace("//", "//user:secret@")
+            assert await get(http, server.url, proxy=given) == b"ok"
+            assert "user" in repr(http.connector._pool.connections)
+            shown = [repr(http.connector._pool.connections), repr(http.connector._conns)]
+            for where in ("http://user:secret@127.0.0.1:1", "socks5h://user:secret@127.0.0.1:1"):
+                with pytest.raises(ours.http.ClientProxyConnectionError) as caught:
+                    await get(http, server.url, proxy=where)
+                shown += [str(caught.value), repr(caught.value)]
+                again = pickle.loads(pickle.dumps(caught.value))
+                assert str(again) == str(caught.value)
+            assert "secret" not in "".join(shown)
+
+    ours.run(main)
 
 
 def test_a_fingerprint_does_not_stand_for_a_proxy_with_tls(ours, certificates, authorities):

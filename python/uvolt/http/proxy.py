@@ -50,6 +50,13 @@ class ProxyKey(ConnectionKey):
         made.proxy_headers = proxy.headers
         return made
 
+    def __repr__(self) -> str:
+        """Without the password: this is in warnings of connections that are dropped."""
+        auth: Any = self.proxy_auth
+        if auth is not None:
+            auth = BasicAuth._make_unchecked(auth[0], "***")
+        return repr(ConnectionKey(*self)._replace(proxy_auth=auth))
+
     # A hash is not the headers: what it says is equal need not be.
     def __eq__(self, other: object) -> bool:
         return tuple.__eq__(self, other) is True and self.proxy_headers == getattr(
