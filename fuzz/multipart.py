@@ -68,7 +68,8 @@ def a_part(rng: random.Random, depth: int) -> bytes:
         data = gzip.compress(data)
     elif kind == 4:
         headers.append(b"Content-Encoding: deflate")
-        data = zlib.compress(data, wbits=-15)
+        stream = zlib.compressobj(wbits=-15)
+        data = stream.compress(data) + stream.flush()
     if rng.random() < 0.2:
         headers.append(b"Content-Length: %d" % len(data))
     if rng.random() < 0.5:

@@ -280,6 +280,11 @@ def test_text_in_no_charset(client):
         read(client, plain(b"a=\xff"), form)
 
 
+def raw_deflate(data):
+    stream = zlib.compressobj(wbits=-15)
+    return stream.compress(data) + stream.flush()
+
+
 CODED = {
     ("Content-Transfer-Encoding", "base64"): base64.b64encode,
     ("Content-Transfer-Encoding", "BASE64"): base64.encodebytes,
@@ -287,7 +292,7 @@ CODED = {
     ("Content-Transfer-Encoding", "binary"): bytes,
     ("Content-Transfer-Encoding", "8bit"): bytes,
     ("Content-Encoding", "gzip"): gzip.compress,
-    ("Content-Encoding", "deflate"): lambda data: zlib.compress(data, wbits=-15),
+    ("Content-Encoding", "deflate"): raw_deflate,
     ("Content-Encoding", "identity"): bytes,
 }
 

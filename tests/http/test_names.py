@@ -34,9 +34,7 @@ INTERNAL = "how aiohttp sends a request: here C does"
 PATTERNS = "what aiohttp's parser of dates is made of"
 
 MISSING_MEMBERS = {
-    "ClientRequest.close": INTERNAL,
     "ClientRequest.send": INTERNAL,
-    "ClientRequest.terminate": INTERNAL,
     "ClientRequest.write_bytes": INTERNAL,
     "ClientResponse.ATTRS": "names of aiohttp's slots",
     "ClientResponse.start": INTERNAL,

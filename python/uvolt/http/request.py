@@ -404,6 +404,12 @@ class ClientRequest:
             await self._body.close()
         self._update_body(body)
 
+    async def close(self) -> None:
+        """Nothing to wait for: the task that sends the body is the exchange's, and ends with it."""
+
+    def terminate(self) -> None:
+        """Nothing to stop, for the same reason."""
+
     def _update_body(self, body: Any) -> None:
         self.headers.popall("Content-Length", None)
         if self.chunked:
@@ -508,10 +514,7 @@ def _close_now(body: payload.Payload, stacklevel: int) -> None:
             ResourceWarning,
             stacklevel=stacklevel + 1,
         )
-    closing = body.close()
-    with contextlib.suppress(StopIteration):
-        closing.send(None)
-    closing.close()
+    body._close()
 
 
 def merge_headers(defaults: CIMultiDict[str], headers: LooseHeaders | None) -> CIMultiDict[str]:
