@@ -40,6 +40,7 @@ struct http_user {
     PyObject *object;       /* borrowed: the connection holds it strongly while the exchange is on: who embeds it, or None */
     PyObject *self;         /* borrowed: who embeds it; it is held while it is told of the end */
     ConnectionObject *conn; /* borrowed: NULL when no exchange is on */
+    double *heard;          /* raw: where the time of the answer's first byte goes (loop.time()); NULL: nowhere */
 };
 
 /* What is sent, and how the answer is read. Copied or sent during conn_begin(); nothing is kept but body_bytes. */

@@ -283,6 +283,9 @@ conn_data(PyObject *self, char *base, Py_ssize_t n)
     Py_INCREF(c);
     if (LIKELY(c->state == CONN_BUSY)) {
         c->last_heard = uv_now(&c->loop->uv);
+        if (UNLIKELY(c->user->heard != NULL) && !c->answered) {
+            *c->user->heard = clock_now();
+        }
         c->answered = 1;
         feed(c, base, (size_t)n);
     }

@@ -108,10 +108,14 @@ open_by_python(hop *x, CoroObject *c)
         timeout = PyObject_CallNoArgs(st->http->ClientTimeout);
         Py_XSETREF(x->timeout, timeout);
     }
-    if (connect_by != NULL && end_by != NULL && timeout != NULL) {
-        PyObject *args[] = {x->session->connector, (PyObject *)x->conn, (PyObject *)x->route,
-                            timeout, connect_by, end_by};
-        opening = PyObject_VectorcallMethod(st->http->n__open, args, Py_ARRAY_LENGTH(args), NULL);
+    if (x->response->times != NULL && x->response->steps == NULL) {
+        x->response->steps = PyDict_New();
+    }
+    if (connect_by != NULL && end_by != NULL && timeout != NULL && !PyErr_Occurred()) {
+        PyObject *args[] = {x->session->connector, (PyObject *)x->conn, (PyObject *)x->route, timeout, connect_by, end_by,
+                            Py_None, x->response->steps}; /* the last two if times are noted */
+        size_t n = Py_ARRAY_LENGTH(args) - (x->response->steps == NULL ? 2 : 0);
+        opening = PyObject_VectorcallMethod(st->http->n__open, args, n, NULL);
     }
     Py_XDECREF(connect_by);
     Py_XDECREF(end_by);
@@ -145,6 +149,9 @@ static coro_outcome
 open_connection(hop *x, CoroObject *c)
 {
     x->phase = HOP_CONNECTING;
+    if (UNLIKELY(x->response->times != NULL)) { /* its steps are noted by Python */
+        return open_by_python(x, c);
+    }
     switch (dial_start(&x->dial, x->conn, x->session->connector, dialed)) {
     case DIAL_MADE:
         return send_request(x, c);
@@ -237,6 +244,9 @@ send_request(hop *x, CoroObject *c)
         PyErr_SetRaisedException(exc);
         return CORO_ERROR;
     }
+    if (UNLIKELY(r->times != NULL) && x->upload == NULL) {
+        r->times->sent = clock_now();
+    }
     if (UNLIKELY(x->upload != NULL) && start_upload(x) < 0) {
         return CORO_ERROR;
     }
@@ -251,6 +261,9 @@ static coro_outcome
 use(hop *x, CoroObject *c, ConnectionObject *conn)
 {
     Py_XSETREF(x->conn, conn);
+    if (UNLIKELY(x->response->times != NULL)) {
+        x->response->times->granted = clock_now();
+    }
     if (conn->state == CONN_NEW) {
         return open_connection(x, c);
     }

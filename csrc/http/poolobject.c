@@ -61,6 +61,27 @@ route_repr(PyObject *op)
     return PyUnicode_FromFormat("<HTTPRoute %R slots=%zd>", self->key, self->slots);
 }
 
+static Py_ssize_t
+length(const list_node *head)
+{
+    Py_ssize_t n = 0;
+    for (const list_node *i = head->next; i != head; i = i->next) {
+        n++;
+    }
+    return n;
+}
+
+static PyObject *
+route_get_idle(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(length(&((RouteObject *)op)->idle));
+}
+
+static PyGetSetDef route_getset[] = {
+    {"idle", route_get_idle, NULL, "How many of its connections nobody uses.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMemberDef route_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(RouteObject, weakrefs), READONLY, NULL},
     {"key", T_OBJECT_EX, offsetof(RouteObject, key), READONLY, "What it was asked for by."},
@@ -75,6 +96,7 @@ static PyType_Slot route_slots[] = {
     {Py_tp_clear, route_clear},
     {Py_tp_repr, route_repr},
     {Py_tp_members, route_members},
+    {Py_tp_getset, route_getset},
     {0, NULL},
 };
 
@@ -384,16 +406,6 @@ http_pool_get_keepalive(PyObject *op, void *Py_UNUSED(closure))
 {
     double seconds = ((PoolObject *)op)->keepalive_timeout;
     return seconds == HUGE_VAL ? Py_NewRef(Py_None) : PyFloat_FromDouble(seconds);
-}
-
-static Py_ssize_t
-length(const list_node *head)
-{
-    Py_ssize_t n = 0;
-    for (const list_node *i = head->next; i != head; i = i->next) {
-        n++;
-    }
-    return n;
 }
 
 static PyObject *

@@ -311,6 +311,9 @@ on_done(http_user *u)
 {
     ResponseObject *r = response_of(u);
     r->complete = r->closed = 1;
+    if (UNLIKELY(r->times != NULL)) {
+        r->times->done = clock_now();
+    }
     deadline_clear(r->loop, &r->total);
     Py_INCREF(r);
     if (r->uploading || r->upload != NULL) {
@@ -423,9 +426,26 @@ response_restart(ResponseObject *r)
     Py_CLEAR(r->failure);
     drop_trailers(r);
     r->answered = r->may_continue = 0;
+    if (r->times != NULL) {
+        r->times->granted = r->times->sent = r->times->heard = 0;
+        Py_CLEAR(r->steps);
+    }
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
+
+static COLD int
+take_times(ResponseObject *r)
+{
+    r->times = PyMem_Calloc(1, sizeof *r->times);
+    if (r->times == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    r->times->started = clock_now();
+    r->user.heard = &r->times->heard;
+    return 0;
+}
 
 ResponseObject *
 response_new(SessionObject *session, PyTypeObject *type, PyObject *method, TargetObject *target)
@@ -446,6 +466,9 @@ response_new(SessionObject *session, PyTypeObject *type, PyObject *method, Targe
     r->decompress = session->auto_decompress != 0;
     r->content_length = -1;
     deadline_init(&r->total, total_expired);
+    if (UNLIKELY(session->timings) && take_times(r) < 0) {
+        Py_CLEAR(r);
+    }
     return r;
 }
 
@@ -490,6 +513,7 @@ response_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(r->content);
     Py_VISIT(r->foreign);
     Py_VISIT(r->on_read);
+    Py_VISIT(r->steps);
     Py_VISIT(r->slot);
     Py_VISIT(r->failure);
     Py_VISIT(r->upload);
@@ -524,6 +548,7 @@ response_clear(PyObject *self)
     Py_CLEAR(r->content);
     Py_CLEAR(r->foreign);
     Py_CLEAR(r->on_read);
+    Py_CLEAR(r->steps);
     Py_CLEAR(r->slot);
     waiter_clear(&r->answered_by);
     Py_CLEAR(r->failure);
@@ -586,6 +611,7 @@ response_dealloc(PyObject *self)
     response_clear(self);
     drop_trailers(r);
     PyMem_Free(r->head.fields);
+    PyMem_Free(r->times);
     type->tp_free(self);
     Py_XDECREF(loop);
     Py_DECREF(type);

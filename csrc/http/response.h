@@ -29,6 +29,15 @@ typedef struct head_copy {
     http1_span content_type;
 } head_copy;
 
+/* When what had happened, on the loop's clock; 0: not yet. */
+typedef struct response_times {
+    double started; /* the request was begun */
+    double granted; /* it had a place in the pool */
+    double sent;    /* all of it was given to the transport */
+    double heard;   /* the first byte of the answer */
+    double done;    /* the last */
+} response_times;
+
 struct ResponseObject {
     PyObject_HEAD
     http_user user;
@@ -51,6 +60,8 @@ struct ResponseObject {
     BodyObject *content;      /* strong, or NULL: not made yet */
     PyObject *foreign;        /* strong: a `content` that somebody has set; or NULL */
     PyObject *on_read;        /* strong: on_read(response), awaited by read() once it has the body; or NULL */
+    PyObject *steps;          /* strong: dict, what the connector has noted of connecting; or NULL */
+    response_times *times;    /* owned; NULL: nobody asked for them */
     PyObject *slot;           /* strong: future of who waits for a connection, or NULL */
     waiter answered_by;       /* of who waits for the head */
     PyObject *failure;        /* strong: why there will be no head */

@@ -359,6 +359,18 @@ response_make(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+get_timings(PyObject *op, void *Py_UNUSED(closure))
+{
+    ResponseObject *r = self_of(op);
+    if (r->times == NULL) {
+        Py_RETURN_NONE;
+    }
+    const response_times *t = r->times;
+    return PyObject_CallMethod(r->loop->st->http->support, "timings", "dddddO", t->started, t->granted, t->sent, t->heard,
+                               t->done, r->steps == NULL ? Py_None : r->steps);
+}
+
 /* Members that are kept as they are: by their offset. */
 static PyObject *
 get_object(PyObject *op, void *offset)
@@ -400,6 +412,8 @@ PyGetSetDef response_getset[] = {
     {"_request_info", get_request_info, set_object, "The same.", AT(request_info)},
     {"content", get_content, set_content, "The body as a stream, a StreamReader.", NULL},
     {"_body", get_object, set_object, "What read() has got, or None.", AT(body)},
+    {"timings", get_timings, NULL, "When what happened, a ResponseTimings; None if the session does not want it.", NULL},
+    {"_steps", get_object, set_object, "When the steps of connecting were done, a dict or None.", AT(steps)},
     {"_on_read", get_object, set_object, "A coroutine function that read() awaits when it has the body, or None.",
      AT(on_read)},
     {"history", get_history, set_object, "The responses that led here.", AT(history)},

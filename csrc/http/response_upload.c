@@ -63,6 +63,9 @@ response_write_eof(PyObject *self, PyObject *Py_UNUSED(unused))
     }
     r->uploading = 0;
     Py_CLEAR(r->upload);
+    if (UNLIKELY(r->times != NULL)) {
+        r->times->sent = clock_now();
+    }
     if (conn_finish_upload(r->user.conn) < 0) {
         return NULL;
     }

@@ -243,6 +243,7 @@ static PyMemberDef session_members[] = {
     {"_max_headers", T_UINT, offsetof(SessionObject, limits.max_headers), 0, NULL},
     {"_auto_decompress", T_BOOL, offsetof(SessionObject, auto_decompress), 0, NULL},
     {"_retry_connection", T_BOOL, offsetof(SessionObject, retry_connection), 0, NULL},
+    {"_timings", T_BOOL, offsetof(SessionObject, timings), 0, NULL},
     {"_plain", T_BOOL, offsetof(SessionObject, plain), 0, NULL},
     {"_connector_owner", T_BOOL, offsetof(SessionObject, connector_owner), 0, NULL},
     {NULL, 0, 0, 0, NULL},

@@ -16,7 +16,7 @@ struct SessionObject {
     PyObject *cookie_jar, *cookies_kept, *base_url, *response_class, *resolve_charset;
     Py_ssize_t read_bufsize;
     http1_limits limits;
-    char auto_decompress, retry_connection, plain, connector_owner;
+    char auto_decompress, retry_connection, plain, connector_owner, timings;
     char lazy;                  /* made without arguments: headers and cookie jar are made when they are asked for */
     /* What is kept. */
     target_cache targets;

@@ -182,6 +182,9 @@ class ClientResponse:
     content: Any
     _body: bytes | None
     _on_read: Any
+    _steps: dict[str, float] | None
+    @property
+    def timings(self) -> Any: ...
     history: tuple[Any, ...]
     _history: tuple[Any, ...]
     _closed: bool
@@ -264,6 +267,7 @@ class ClientSession:
     _max_headers: int
     _auto_decompress: bool
     _retry_connection: bool
+    _timings: bool
     _plain: bool
     _connector_owner: bool
     async def _close(self) -> None: ...
@@ -608,6 +612,8 @@ class HTTPRoute:
     def key(self) -> Any: ...
     @property
     def slots(self) -> int: ...
+    @property
+    def idle(self) -> int: ...
 
 @final
 class HTTPPool:

@@ -236,7 +236,7 @@ def test_trying_again(client):
     assert len(server.peers) == 1
 
 
-def test_an_answer_that_is_dropped_gives_its_connection_up(uloop):
+def test_an_answer_that_is_dropped_gives_its_connection_up():
     """aiohttp's waits for the garbage collector, and the request for a slot."""
     client = Client("uvolt")
 

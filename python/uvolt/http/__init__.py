@@ -65,6 +65,7 @@ from .exceptions import (
 )
 from .formdata import FormData
 from .helpers import BasicAuth, encode_basic_auth
+from .metrics import ConnectorStats, ResponseTimings
 from .middlewares import ClientHandlerType, ClientMiddlewareType
 from .multipart import BodyPartReader, MultipartReader, MultipartWriter
 from .payload import (
@@ -156,6 +157,7 @@ __all__ = (
     "ClientTimeout",
     "ConnectionKey",
     "ConnectionTimeoutError",
+    "ConnectorStats",
     "ContentDisposition",
     "ContentTypeError",
     "CookieJar",
@@ -179,6 +181,7 @@ __all__ = (
     "Payload",
     "RedirectClientError",
     "RequestInfo",
+    "ResponseTimings",
     "ServerConnectionError",
     "ServerDisconnectedError",
     "ServerFingerprintMismatch",

@@ -30,6 +30,7 @@ from .exceptions import (
     ServerDisconnectedError,
     SocketTimeoutError,
 )
+from .metrics import ResponseTimings
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -203,6 +204,28 @@ def request_info(
 ) -> RequestInfo:
     """RequestInfo(...)."""
     return RequestInfo(url, method, headers, real_url)
+
+
+def timings(
+    start: float,
+    granted: float,
+    sent: float,
+    heard: float,
+    done: float,
+    steps: dict[str, float] | None,
+) -> ResponseTimings:
+    """ResponseTimings of what C and the connector have noted; 0: not come to."""
+    steps = steps or {}
+    return ResponseTimings(
+        start,
+        steps.get("queued", granted) or None,
+        steps.get("dns"),
+        steps.get("connect"),
+        steps.get("tls"),
+        sent or None,
+        heard or None,
+        done or None,
+    )
 
 
 def unclosed_response(response: Any, loop: Any) -> None:

@@ -42,7 +42,7 @@ from .exceptions import (
     InvalidUrlRedirectClientError,
     NonHttpUrlClientError,
 )
-from .exchange import send
+from .exchange import send, warm_up
 from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
 from .middlewares import ClientMiddlewareType, build_client_middlewares
 from .payload import JsonBytesPayload, JsonPayload
@@ -141,6 +141,7 @@ class ClientSession(_core.ClientSession):
         middlewares: Sequence[ClientMiddlewareType] = (),
         ssl_shutdown_timeout: float | None | _Sentinel = sentinel,
         retry: bool = True,
+        timings: bool = False,
     ) -> None:
         self._connector = None  # for __del__, whatever fails
         self._cookies_kept: Any = None
@@ -191,6 +192,7 @@ class ClientSession(_core.ClientSession):
         self._skip_auto_headers = frozenset(istr(name) for name in skip_auto_headers or ())
         self._response_class = response_class
         self._retry_connection = retry
+        self._timings = timings
         self._request_class = request_class
         self._middlewares = middlewares
         if trace_configs:
@@ -510,6 +512,44 @@ class ClientSession(_core.ClientSession):
         return await self._run(call, response)
 
     # ---- the session
+
+    async def warmup(
+        self,
+        url: StrOrURL,
+        n: int = 1,
+        *,
+        ssl: SSLArgument | None = True,
+        server_hostname: str | None = None,
+        proxy: StrOrURL | None = None,
+        proxy_auth: BasicAuth | None = None,
+        proxy_headers: LooseHeaders | None = None,
+        timeout: ClientTimeout | float | None | _Sentinel = sentinel,
+    ) -> int:
+        """Have n connections ready for requests to a URL's host, those that are idle included, TLS
+        and a proxy's tunnel too. How many there are: fewer where the connector's limits allow no
+        more. The arguments are those of the requests. Raises what connecting raises."""
+        connector = self._connector
+        if connector is None or connector.closed:
+            raise _support.session_closed()
+        chosen = choose_proxy(self, proxy, proxy_auth, proxy_headers)
+        target, _ = strip_auth_from_url(self._build_url(url))
+        if asks_environment(self, proxy):
+            from .env import environment_for
+
+            chosen = (await environment_for(self._loop, target, auth=False, proxy=True)).proxy
+        request = self._request_class(
+            "GET",
+            target,
+            session=self,
+            loop=self._loop,
+            ssl=merge_ssl_params(ssl, None, None, None),
+            server_hostname=server_hostname,
+            proxy=None if chosen is None else chosen.url,
+            proxy_auth=None if chosen is None else chosen.auth,
+            proxy_headers=None if chosen is None else chosen.headers,
+        )
+        limit = self._timeout if timeout is sentinel else request_timeout(timeout)
+        return await warm_up(connector, request, n, limit)
 
     async def close(self) -> None:
         """Close the connector if it is the session's own, and wait until its sockets are closed."""

@@ -42,6 +42,7 @@ from .exceptions import (
     ServerFingerprintMismatch,
 )
 from .helpers import _Sentinel, ends_in_number, is_canonical_ipv4, is_ip_address, sentinel
+from .metrics import ConnectorStats
 from .reqrep import ConnectionKey, merge_ssl_params
 from .resolver import CachingResolver, DefaultResolver, DNSCache
 from .timeouts import ClientTimeout, Expiry
@@ -151,6 +152,19 @@ class BaseConnector(_core.HTTPConnector):
     def closed(self) -> bool:
         """Whether close() was called."""
         return self._pool is None or self._pool.closed
+
+    @property
+    def stats(self) -> ConnectorStats:
+        """Connections made, used again, closed, and those there are now."""
+        pool = self._open_pool()
+        return ConnectorStats(
+            pool.total_opened,
+            pool.total_reused,
+            pool.total_closed,
+            pool.in_use,
+            pool.idle,
+            pool.waiting,
+        )
 
     # aiohttp's names for what programs look at to watch a connector; copies, not the thing itself.
 
@@ -376,6 +390,12 @@ class TCPConnector(BaseConnector):
     def use_dns_cache(self) -> bool:
         """Whether answers of the resolver are kept."""
         return self._use_dns_cache
+
+    @property
+    def stats(self) -> ConnectorStats:
+        """BaseConnector.stats, with how often names were in the cache."""
+        names = self._names
+        return super().stats._replace(dns_hits=names.hits, dns_misses=names.misses)
 
     def clear_dns_cache(self, host: str | None = None, port: int | None = None) -> None:
         """Forget the addresses of a host and port, or all. ValueError for only one of the two."""

@@ -6,8 +6,10 @@ connection is got if there are traces, and when a request is sent again whose bo
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from .. import _core
 from . import _support
 from .exceptions import ClientConnectorError, ClientOSError, ServerDisconnectedError
 from .request import IDEMPOTENT
@@ -17,8 +19,10 @@ from .upload import Upload
 if TYPE_CHECKING:
     from .call import Call
     from .client import ClientSession
+    from .connector import BaseConnector
     from .request import ClientRequest
     from .response import ClientResponse
+    from .timeouts import ClientTimeout
 
 
 async def send(session: ClientSession, call: Call, request: ClientRequest) -> ClientResponse:
@@ -49,8 +53,9 @@ async def _send_once(
     route = connector._pool.route(request.connection_key)
     request.finish_headers(connector.force_close)
     connect, head, body = None, b"", None
+    times: dict[str, float] | None = {} if traces is not None and session._timings else None
     if traces is not None:
-        connect = Connect(traces, connector, request, route, call.timeout, call.end_by)
+        connect = Connect(traces, connector, request, route, call.timeout, call.end_by, times)
         is_sent_by_c = request._body is None and not request.expects_continue
     else:
         head, body = request.head(), request.whole_body()
@@ -77,4 +82,42 @@ async def _send_once(
     )
     if traces is not None:
         response._on_read = traces.on_read
+        response._steps = times
     return response
+
+
+async def warm_up(
+    connector: BaseConnector,
+    request: ClientRequest,
+    n: int,
+    timeout: ClientTimeout,
+) -> int:
+    """Make connections that `request` may be sent on: ClientSession.warmup()."""
+    loop, pool = connector._loop, connector._open_pool()
+    route = pool.route(request.connection_key)
+    now = loop.time()
+    connect_by = now + timeout.connect if timeout.connect else None
+    end_by = now + timeout.total if timeout.total else None
+    taken: list[_core.HTTPConnection] = []
+    try:
+        while len(taken) < n:
+            is_full = pool.limit and pool.in_use + pool.idle >= pool.limit
+            if is_full and not route.idle:
+                break  # the pool would close others' connections for it
+            conn = pool.take(route)
+            if conn is None:
+                break
+            taken.append(conn)
+        opening = [
+            connector._open(conn, route, timeout, connect_by, end_by)
+            for conn in taken
+            if conn.state == "new"
+        ]
+        results = await asyncio.gather(*opening, return_exceptions=True)
+    finally:
+        for conn in taken:
+            conn.release()
+    for result in results:
+        if result is not None:
+            raise result
+    return len(taken)

@@ -466,8 +466,10 @@ class Connect:
         route: _core.HTTPRoute,
         timeout: ClientTimeout,
         end_by: float | None,
+        times: dict[str, float] | None = None,
     ) -> None:
         self._traces = traces
+        self._times = times
         self._connector = connector
         self._request = request
         self._route = route
@@ -526,10 +528,19 @@ class Connect:
 
     async def _prepare(self, conn: _core.HTTPConnection) -> None:
         request, traces = self._request, self._traces
+        if self._times is not None:
+            self._times.clear()
+            self._times["queued"] = self._loop.time()
         if conn.state == "new":
             await traces.send("connection_create_start")
             await self._connector._open(
-                conn, self._route, self._timeout, self._connect_by, self._end_by, traces
+                conn,
+                self._route,
+                self._timeout,
+                self._connect_by,
+                self._end_by,
+                traces,
+                self._times,
             )
             await traces.send("connection_create_end")
         else:
