@@ -28,7 +28,7 @@ def test_every_test_that_is_named_exists() -> None:
 
 def test_every_row_names_a_test() -> None:
     rows = [line for line in PAGE.splitlines() if line.startswith("| ") and "|---" not in line]
-    rows = [line for line in rows if not line.startswith("| advisory")]
+    rows = [line for line in rows if not line.startswith(("| advisory", "| row |"))]
     assert len(rows) > 60
     assert not [line for line in rows if not re.search(r"`test_\w+\.py::test_\w+`", line)]
 

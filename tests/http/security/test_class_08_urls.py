@@ -181,3 +181,28 @@ def test_credentials_of_a_url_are_told_to_nobody_else():
             assert "secret" not in f"{caught.value!r} {caught.value}"
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    "url, host",
+    [
+        ("http://bücher.test/", "xn--bcher-kva.test"),
+        ("http://BÜCHER.test/", "xn--bcher-kva.test"),
+        ("http://xn--bcher-kva.test/", "xn--bcher-kva.test"),
+        ("http://例え.テスト/", "xn--r8jz45g.xn--zckzah"),
+        ("http://\u2061owhefopw.test/", REFUSED),
+        ("http://\u2061/", REFUSED),
+        ("http://\u00a0.test/", REFUSED),
+    ],
+)
+def test_row_62_names_beyond_ascii(url, host):
+    """As punycode, in what is looked up and in Host; InvalidURL for what is no name."""
+
+    async def main():
+        hosts, requests, result = await ask(url)
+        if host == REFUSED:
+            assert isinstance(result, http.InvalidURL) and not requests
+        else:
+            assert hosts == [host] and requests[0].headers["host"] == host
+
+    run(main)
