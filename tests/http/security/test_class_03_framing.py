@@ -3,6 +3,8 @@ for the next. The rows of each framing, with their errors, are in test_faults_fr
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import support
 from http_support import chunked, raw, response
@@ -95,7 +97,7 @@ def test_no_response_is_taken_for_the_next(name, method, way):
             try:
                 async with session.request(method, server.url, timeout=timeout) as answer:
                     await answer.read()
-            except (http.ClientError, TimeoutError):
+            except (http.ClientError, asyncio.TimeoutError):
                 pass
             await support.until(lambda: all_sent)
             for _ in range(2):
