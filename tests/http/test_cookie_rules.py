@@ -245,6 +245,26 @@ def test_addresses_have_no_cookies(host: str) -> None:
     assert header("a=1", url=url, unsafe=True) == "a=1"
 
 
+@pytest.mark.parametrize("path", ["/caf%C3%A9", "/café", "/caf%C3%A9/"])
+def test_a_path_with_escapes_is_the_same_path(path: str) -> None:
+    where = URL("https://www.example.com/café/x")
+    assert header(f"a=1; Path={path}", to=where) == "a=1"
+    assert header("a=1", url=where, to=URL("https://www.example.com/caf%C3%A9/y")) == "a=1"
+    assert header(f"a=1; Path={path}", to=URL("https://www.example.com/cafe/x")) is None
+
+
+def test_a_host_only_cookie_that_is_set_again_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp #13674: it was for subdomains, too, when its time was over and it came again."""
+    now = 1_000_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    jar = CookieJar()
+    for _ in range(3):
+        jar.update_cookies_from_headers(["a=1; Max-Age=10; Path=/"], SITE)
+        assert jar.cookie_header(SITE) == "a=1"
+        assert jar.cookie_header(URL("https://sub.www.example.com/")) is None
+        now += 11
+
+
 # ---- time ---------------------------------------------------------------------------------------
 
 

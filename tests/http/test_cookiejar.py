@@ -201,6 +201,35 @@ def test_cookies_of_a_request_have_no_limits() -> None:
     assert len(jar.filter_cookies(URL("http://example.com"))) == 500
 
 
+def test_who_changes_the_private_mapping_changes_the_jar() -> None:
+    """Programs do it with aiohttp's jar: jar._cookies.clear(), jar._cookies = what was pickled."""
+    url = URL("https://example.com/")
+    jar, other = CookieJar(), CookieJar()
+    for _ in range(2):
+        jar.update_cookies_from_headers(["a=1", "b=2; Domain=example.com; Secure", "c=3"], url)
+        other.update_cookies_from_headers(["d=4; Path=/", "e=5; Max-Age=100"], url)
+        mapping = jar._cookies
+        mapping.clear()
+        assert len(jar) == 0 and not jar.filter_cookies(url) and not list(jar)
+        jar.update_cookies_from_headers(["a=6"], url)
+        assert jar.cookie_header(url) == "a=6" and len(jar) == 1
+        jar._cookies = other._cookies
+        assert jar.cookie_header(url) == "d=4; e=5" and len(jar) == 2
+        assert jar._cookies is mapping and len(other) == 2
+        dict.__setitem__(
+            mapping["example.com", ""], "f", SimpleCookie("f=7; Domain=example.com")["f"]
+        )
+        assert {*jar.filter_cookies(url)} == {"d", "e", "f"}
+        del mapping["example.com", ""]["d"]
+        assert {*jar.filter_cookies(url)} == {"e", "f"}
+        mapping["other.org", ""] = SimpleCookie("g=8; Domain=other.org; Path=/")
+        assert jar.cookie_header(URL("https://a.other.org/")) == "g=8"
+        jar.clear_domain("example.com")
+        assert [cookie.key for cookie in jar] == ["g"]
+        jar.clear()
+        assert not mapping and not jar.filter_cookies(url)
+
+
 DATES = [
     "Tue, 1 Jan 1970 00:00:00 GMT",
     "Tue, 10 Sep 2013 10:18:14 GMT",

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from http.cookies import Morsel, SimpleCookie
 from typing import Final
 
+from ._cookierules import expiry_of
 from ._cookies import logger
 
 # A domain or jar that reaches the first number is cut down to the second.
@@ -98,6 +99,31 @@ class CookieStore:
         self.secure: dict[str, set[Key]] = {}  # Secure cookies by name
         self.heap: list[Item] = []  # what expires; some items are out of date
         self.uses = 0
+        self.places = 0  # how many of cookies are known here
+
+    def adopt(self) -> None:
+        """Make all else what the mapping says: somebody else has changed it."""
+        known, self.entries = self.entries, {}
+        self.domains, self.secure, self.heap, self.places = {}, {}, [], 0
+        places = dict(self.cookies)
+        self.cookies.clear()
+        for (domain, path), cookies in places.items():
+            for name, morsel in cookies.items():
+                entry = known.get((domain, path, name))
+                if entry is None or entry.cookie is not morsel:
+                    entry = self._foreign((domain, path, name), morsel)
+                self.add(entry)
+
+    def entry_of(self, key: Key, morsel: Morsel[str]) -> Entry:
+        """What is known of a cookie of the mapping, whoever put it there."""
+        entry = self.entries.get(key)
+        if entry is None or entry.cookie is not morsel:
+            entry = self.entries[key] = self._foreign(key, morsel)
+        return entry
+
+    @staticmethod
+    def _foreign(key: Key, morsel: Morsel[str]) -> Entry:
+        return Entry(key, morsel, host_only=False, is_received=False, expires=expiry_of(morsel))
 
     def has_room(self, key: Key, secure: bool, expires: float | None) -> bool:
         """Whether the cookie can be stored; others may have gone for it."""
@@ -127,6 +153,7 @@ class CookieStore:
         cookies = domain.paths.get(path)
         if cookies is None:
             cookies = domain.paths[path] = self.cookies[host, path] = SimpleCookie()
+            self.places += 1
         dict.__setitem__(cookies, name, entry.cookie)
         self._note_secure(entry.key, bool(entry.cookie["secure"]))
         if entry.expires is not None:
@@ -152,9 +179,11 @@ class CookieStore:
             host, path, name = key
             domain = self.domains[host]
             cookies = domain.paths[path]
-            del cookies[name]
+            cookies.pop(name, None)
             if not cookies:
-                del domain.paths[path], self.cookies[host, path]
+                del domain.paths[path]
+                self.cookies.pop((host, path), None)
+                self.places -= 1
             domain.count -= 1
             if not domain.count:
                 del self.domains[host]

@@ -75,10 +75,29 @@ class CookieJar(AbstractCookieJar):
         else:
             origins = treat_as_secure_origin
         self._treat_as_secure_origin = frozenset(URL(url).origin() for url in origins)
-        self._cookies: dict[tuple[str, str], SimpleCookie] = {}
-        self._store = CookieStore(self._cookies)
+        self._places: dict[tuple[str, str], SimpleCookie] = {}  # always this one: C looks at it
+        self._kept = CookieStore(self._places)
 
     # ---- what there is
+
+    @property
+    def _cookies(self) -> dict[tuple[str, str], SimpleCookie]:
+        """The cookies by (domain, path). Programs clear() and assign it, as aiohttp's."""
+        return self._places
+
+    @_cookies.setter
+    def _cookies(self, cookies: Mapping[tuple[str, str], SimpleCookie]) -> None:
+        found = dict(cookies)
+        self._places.clear()
+        self._places.update(found)
+        self._kept.adopt()
+
+    @property
+    def _store(self) -> CookieStore:
+        kept = self._kept
+        if kept.places != len(kept.cookies):
+            kept.adopt()
+        return kept
 
     @property
     def unsafe(self) -> bool:
@@ -98,7 +117,7 @@ class CookieJar(AbstractCookieJar):
     @property
     def cookies(self) -> Mapping[tuple[str, str], SimpleCookie]:
         """A view of the cookies by (domain, path)."""
-        return MappingProxyType(self._cookies)
+        return MappingProxyType(self._places)
 
     @property
     def host_only_cookies(self) -> frozenset[Key]:
@@ -110,7 +129,7 @@ class CookieJar(AbstractCookieJar):
 
     def __iter__(self) -> Iterator[Morsel[str]]:
         self._store.expire()
-        for cookies in self._cookies.values():
+        for cookies in self._places.values():
             yield from cookies.values()
 
     # ---- dropping
@@ -118,8 +137,8 @@ class CookieJar(AbstractCookieJar):
     def clear(self, predicate: ClearCookiePredicate | None = None) -> None:
         """Drop all cookies, or those for which predicate(morsel) is true and those expired."""
         if predicate is None:
-            self._cookies.clear()
-            self._store = CookieStore(self._cookies)
+            self._places.clear()
+            self._kept = CookieStore(self._places)
             return
         now = time.time()
         entries = list(self._store.entries.values())
@@ -232,7 +251,7 @@ class CookieJar(AbstractCookieJar):
         """The cookies that go with a request to this URL, the most specific last; of those with one
         name the most specific."""
         filtered: BaseCookie[str] = BaseCookie()
-        if not self._cookies:
+        if not self._places:
             return filtered
         if type(request_url) is not URL:
             warnings.warn(
@@ -254,7 +273,7 @@ class CookieJar(AbstractCookieJar):
     def cookie_header(self, request_url: URL) -> str | None:
         """The Cookie field of a request to this URL, None if there is none: as filter_cookies(),
         but in the order of RFC 6265, 5.4, and with all cookies of one name."""
-        if not self._cookies:
+        if not self._places:
             return None
         entries = self._within_limits(self._select(request_url), request_url)
         if len(entries) > 1:
@@ -263,20 +282,21 @@ class CookieJar(AbstractCookieJar):
 
     def _select(self, url: URL) -> list[Entry]:
         """What a URL gets, the most specific last: by domain, then by path."""
-        self._store.expire()
-        host, url_path = url.raw_host or "", url.path
+        store = self._store
+        store.expire()
+        host, url_paths = url.raw_host or "", {url.path, url.raw_path}
         is_secure = self._is_secure(url)
         selected: list[Entry] = []
         for name in self._domains_of(host):
-            domain = self._store.domains.get(name)
+            domain = store.domains.get(name)
             if domain is None:
                 continue
             for path in sorted(domain.paths, key=len):
-                if path and not is_path_match(path, url_path):
+                if path and not any(is_path_match(path, one) for one in url_paths):
                     continue
-                for cookie_name in domain.paths[path]:
-                    entry = self._store.entries[name, path, cookie_name]
-                    if self._goes_to(entry, host, url_path, is_secure):
+                for cookie_name, morsel in domain.paths[path].items():
+                    entry = store.entry_of((name, path, cookie_name), morsel)
+                    if self._goes_to(entry, host, url_paths, is_secure):
                         selected.append(entry)
         for entry in selected:
             if entry.sent is None:
@@ -298,7 +318,7 @@ class CookieJar(AbstractCookieJar):
             yield host
 
     @staticmethod
-    def _goes_to(entry: Entry, host: str, url_path: str, is_secure: bool) -> bool:
+    def _goes_to(entry: Entry, host: str, url_paths: set[str], is_secure: bool) -> bool:
         """Whether a cookie of a domain and path that match goes there."""
         cookie, (domain, path, _) = entry.cookie, entry.key
         if cookie["secure"] and not is_secure:
@@ -308,7 +328,7 @@ class CookieJar(AbstractCookieJar):
         return not (
             (entry.host_only and cookie["domain"] != host)
             # A cookie's path may end in a slash where the URL's does not.
-            or len(cookie["path"]) > len(url_path)
+            or all(len(cookie["path"]) > len(one) for one in url_paths)
             # What goes everywhere but for a path, goes nowhere, as in aiohttp.
             or (not domain and host)
         )
@@ -386,10 +406,10 @@ class CookieJar(AbstractCookieJar):
                 is_coded = ";" not in saved.cookie.coded_value
                 loaded._take(saved.name, saved.cookie, url, saved.expires, is_received=is_coded)
         loaded._store.expire()
-        self._cookies.clear()  # views of it stay alive
-        self._cookies.update(loaded._cookies)
-        self._store = loaded._store
-        self._store.cookies = self._cookies
+        self._places.clear()  # views of it stay alive
+        self._places.update(loaded._places)
+        self._kept = loaded._kept
+        self._kept.cookies = self._places
 
 
 def _can_be_sent(cookie: Morsel[str]) -> bool:
