@@ -105,7 +105,7 @@ def file(content: bytes) -> None:
     jar = CookieJar(unsafe=True)
     try:
         jar.load(FILE)
-    except (ValueError, pickle.UnpicklingError):
+    except (ValueError, TypeError, pickle.UnpicklingError):
         assert len(jar) == 0
         return
     for url in URLS:

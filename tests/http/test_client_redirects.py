@@ -199,6 +199,20 @@ def test_row_51_locations_that_can_not_be_parsed(client, location):
     assert isinstance(caught.value, client.http.RedirectClientError)
 
 
+@pytest.mark.parametrize("location", ["http://a:99999/", "http://a:b/", "//a:-1/"])
+def test_row_51_a_port_that_is_none_and_nothing_requoted(client, location):
+    """aiohttp hands yarl's ValueError on, which is no ClientError."""
+    errors = (client.http.InvalidUrlRedirectClientError, *([] if client.ours else [ValueError]))
+
+    async def main():
+        async with raw(answers(moved(location), response())) as server:
+            async with client.session(requote_redirect_url=False) as http:
+                await http.get(server.url)
+
+    with pytest.raises(errors):
+        client.run(main)
+
+
 def test_row_51_a_location_that_yarl_trips_over(client):
     """yarl raises an IndexError for it, which aiohttp hands on."""
     errors = (client.http.InvalidUrlRedirectClientError, *([] if client.ours else [IndexError]))

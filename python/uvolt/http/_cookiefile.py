@@ -70,8 +70,9 @@ def write(file_path: PathLike, rows: Iterable[Row]) -> None:
 
 
 def read(file_path: PathLike) -> list[Saved]:
-    """The cookies of a file. Raises ValueError for what is no such file, pickle.UnpicklingError for
-    a pickle that names anything but cookies, OSError."""
+    """The cookies of a file. Raises ValueError for what is no such file, TypeError for an attribute
+    of another type, pickle.UnpicklingError for a pickle that names anything but cookies, OSError.
+    """
     with open(file_path, "rb") as file:
         content = file.read()
     if content[:1] == b"\x80":
@@ -79,7 +80,7 @@ def read(file_path: PathLike) -> list[Saved]:
     data = json.loads(content.decode("utf-8"))
     try:
         return list(_records(data))
-    except (AttributeError, KeyError, OverflowError, TypeError) as exc:
+    except (AttributeError, KeyError, OverflowError) as exc:
         raise ValueError(f"{os.fspath(file_path)!r} holds what is no cookie: {exc!r}") from exc
 
 
@@ -112,7 +113,7 @@ def _timestamp(value: Any, what: str) -> float:
 def _attribute(name: str, value: Any) -> Any:
     kinds = str if name in ("domain", "expires", "path") else (str, bool, int, float)
     if not isinstance(value, kinds):
-        raise ValueError(f"a cookie's {name} cannot be {value!r}")
+        raise TypeError(f"a cookie's {name} cannot be {value!r}")
     return value
 
 
@@ -166,7 +167,7 @@ def _unpickled(content: bytes) -> list[Saved]:
             for (domain, *_), cookies in dict.items(data)
             for name, morsel in dict.items(cookies)
         ]
-    except pickle.UnpicklingError:
+    except (pickle.UnpicklingError, TypeError):
         raise
     except Exception as exc:  # a pickle that is none can fail in any way
         raise ValueError(f"not a file of cookies: {exc!r}") from exc

@@ -151,6 +151,7 @@ def redirect_target(base: URL, location: str, requote: bool) -> URL:
     """Where a Location leads. Raises a RedirectClientError for what is no URL of HTTP."""
     try:
         url = URL(location, encoded=not requote)
+        _ = url.port  # which is read only now if nothing is requoted
     except (ValueError, IndexError) as exc:  # yarl's of "http://]"
         raise InvalidUrlRedirectClientError(
             location, "Server attempted redirecting to a location that does not look like a URL"

@@ -283,6 +283,12 @@ REASONS = {
         "b''",
         "there is nothing that could be missing",
     ),
+    "port": Reason(
+        "a Location whose port is none, and requote_redirect_url=False",
+        "ValueError",
+        "InvalidUrlRedirectClientError",
+        "the server's mistake is a ClientError",
+    ),
     # ---- cookies; docs/cookies.md has all
     "Secure": Reason(
         "a Secure cookie of a response without TLS",
@@ -597,6 +603,13 @@ LISTED = [
         "ClientConnectorError",
         ("error.args", "error.os_error", "error.str", "error.strerror"),
         ("TCPConnector, local_addr that is not there",),
+    ),
+    Listed(
+        "port",
+        "ValueError",
+        "InvalidUrlRedirectClientError",
+        (),
+        _each("Location 'http://127.0.0.1:{}/', not requoted", ("99999", "port")),
     ),
     # ---- cookies
     Listed("Secure", "200", "200", ("jar",), ("stored 'a=b; Secure'",)),
