@@ -388,7 +388,7 @@ class CookieJar(AbstractCookieJar):
     def load(self, file_path: PathLike) -> None:
         """Read the cookies from a file that save(), or aiohttp, has written, in place of those
         there are; the rules of update_cookies() hold for them. ValueError or TypeError for another
-        kind of file, pickle.UnpicklingError for a pickle of other things: then the jar is as it was.
+        kind of file, pickle.UnpicklingError for a pickle of other things: the jar stays as it was.
         """
         from . import _cookiefile
 
