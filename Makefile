@@ -30,14 +30,18 @@ test: ## the test suite, with PostgreSQL, Redis, mosquitto, RabbitMQ and nginx
 	@tools/venv.sh test
 	$(python) -m pytest $(PYTEST_ARGS)
 
-.PHONY: suites suites-cpython suites-uvloop
-suites: suites-cpython suites-uvloop ## both of the next two
+.PHONY: suites suites-cpython suites-uvloop suites-aiohttp
+suites: suites-cpython suites-uvloop suites-aiohttp ## the next three
 suites-cpython: ## CPython's own test_asyncio, on uvolt
 	@tools/venv.sh test
 	$(python) tests/suites/run_cpython.py $(SUITES_ARGS)
 suites-uvloop: ## uvloop's own tests, on uvolt; pip downloads them
 	@tools/venv.sh test
 	$(python) tests/suites/run_uvloop.py $(SUITES_ARGS)
+suites-aiohttp: export VENV := $(VENV)-aiohttp
+suites-aiohttp: ## aiohttp's own tests, against the swapped names and on the loop alone; pip downloads them
+	@tools/venv.sh suites
+	$(python) tests/suites/run_aiohttp.py $(SUITES_ARGS)
 
 .PHONY: soak
 soak: ## ten thousand connections, a million timers: nothing may stay behind; makes docs/leaks.md

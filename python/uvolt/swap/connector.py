@@ -116,6 +116,13 @@ class ConnectorMixin:
             return bool(self._companion.closed)
         return bool(super().closed)  # type: ignore[misc]
 
+    def _close(self) -> None:
+        """close() that nobody waits for: what `with connector:` (deprecated) ends with."""
+        if self._companion is not None:
+            self._companion._close()
+        if not self._companion_only:
+            self._open_pool().close()  # type: ignore[attr-defined]
+
     async def close(self, **kwargs: Any) -> None:
         """Close all connections, the companion's too, and wait until their sockets are closed."""
         if self._companion is not None:
