@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import pickle
 import socket
 from typing import Any
@@ -40,6 +41,18 @@ def test_names(original, swapped):
     assert aiohttp.cookiejar.CookieJar is aiohttp.CookieJar
     assert aiohttp.test_utils.ClientSession is aiohttp.ClientSession
     assert issubclass(aiohttp.ClientSession, http.ClientSession)
+
+
+def test_signatures(original, swapped):
+    for name in ("ClientSession", "TCPConnector", "UnixConnector", "CookieJar", "ClientResponse"):
+        ours, theirs = getattr(swapped, name), getattr(original, name)
+        assert inspect.signature(ours) == inspect.signature(theirs)
+
+    class Mine(swapped.TCPConnector):
+        def __init__(self, mine: int) -> None:
+            super().__init__()
+
+    assert inspect.signature(Mine) != inspect.signature(original.TCPConnector)
 
 
 def test_new_objects_are_of_both(original, swapped):

@@ -9,6 +9,7 @@ subclasses of aiohttp's class, since nobody would call what they replace here.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from abc import ABCMeta
 from typing import Any
@@ -46,6 +47,12 @@ class SwapType(type):
                         metaclass = type(base)
                 return metaclass(name, bases, namespace, **kwargs)
         return super().__new__(mcls, name, bases, namespace, **kwargs)
+
+    @property
+    def __signature__(cls) -> inspect.Signature:  # not that of __call__()
+        if "_original" not in cls.__dict__:
+            raise AttributeError("__signature__")
+        return inspect.signature(cls._original)
 
     def __instancecheck__(cls, instance: Any) -> bool:
         original = cls.__dict__.get("_original")
