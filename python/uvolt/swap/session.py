@@ -172,11 +172,20 @@ class SessionMixin:
         falls_back(type(self).__name__, "WebSockets are aiohttp's own")
         return await self._aiohttps()._ws_connect(url, **kwargs)
 
+    async def __aenter__(self) -> Any:  # C's is for uvolt's loop only
+        return self
+
+    async def __aexit__(self, *exc: Any) -> None:
+        await self.close()
+
     async def close(self) -> None:
         """Close the session, and its companion."""
         companion, self._companion = self._companion, None
         if companion is not None:
             await companion.close()
+        if self._instead is not None:  # type: ignore[attr-defined]
+            self._connector = None
+            return
         await super().close()  # type: ignore[misc]
 
     def detach(self) -> None:
