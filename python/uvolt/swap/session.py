@@ -183,7 +183,7 @@ class SessionMixin:
         companion, self._companion = self._companion, None
         if companion is not None:
             await companion.close()
-        if self._instead is not None:  # type: ignore[attr-defined]
+        if self._instead is not None:
             self._connector = None
             return
         await super().close()  # type: ignore[misc]
