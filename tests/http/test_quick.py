@@ -497,3 +497,72 @@ def test_a_session_that_is_not_closed() -> None:
         assert client_module.ClientSession is ClientSession
 
     run(main)
+
+
+# ---- memory -------------------------------------------------------------------------------------
+
+SCRIPT = """
+import gc, os, sys, warnings
+import _testcapi
+from uvolt import _core, http
+
+warnings.simplefilter("ignore")
+sys.unraisablehook = lambda args: None
+timeout = http.ClientTimeout(total=1)
+
+
+async def bare():
+    async with http.ClientSession():
+        pass
+
+
+async def given():
+    session = http.ClientSession(
+        connector=http.TCPConnector(limit=1, ssl=False), timeout=timeout, headers={"a": "b"}
+    )
+    session.headers["c"] = "d"
+    await session.close()
+
+
+def attempt(work, number):
+    loop = new_loop()
+    loop.set_exception_handler(lambda *_: None)
+    coro = work()
+
+    async def short():
+        try:
+            if number is not None:
+                _testcapi.set_nomemory(number, number + 1)
+            return await coro
+        finally:
+            _testcapi.remove_mem_hooks()
+
+    try:
+        loop.run_until_complete(short())
+        return "done"
+    except MemoryError:
+        return "raised"
+    finally:
+        loop.close()
+
+
+for work in bare, given:
+    assert attempt(work, None) == "done"
+    outcomes = [attempt(work, number) for number in range(int(sys.argv[1]))]
+    assert attempt(work, None) == "done"
+    print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
+    gc.collect()
+"""
+
+
+def test_an_allocation_fails() -> None:
+    pytest.importorskip("_testcapi", reason="this Python comes without the hook of its own tests")
+    out = support.script(
+        "uvolt",
+        SCRIPT,
+        args=("40",),
+        stderr=None,
+        timeout=50,
+        options=("-X", "faulthandler"),
+    )
+    assert out.count("'raised'") == out.count("'done'") == 2
