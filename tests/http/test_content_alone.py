@@ -134,6 +134,23 @@ def test_a_cycle_with_both_is_collected() -> None:
     uvolt.run(main())
 
 
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_body_whose_session_is_closed(when: str) -> None:
+    """aiohttp raises RuntimeError for a later read; one under way waits for ever."""
+
+    async def main() -> None:
+        async with raw(in_two_parts) as server, uvolt.http.ClientSession() as http:
+            answer = await http.get(server.url)
+            reading = asyncio.ensure_future(answer.read()) if when == "during" else answer.read()
+            await support.settle()
+            await http.close()
+            for read in (reading, answer.text(), answer.content.read()):
+                with pytest.raises(uvolt.http.ClientConnectionError, match="Connection closed"):
+                    await read
+
+    uvolt.run(main())
+
+
 def test_closing_the_session_ends_it() -> None:
     async def main() -> None:
         async with raw(in_two_parts) as server:
