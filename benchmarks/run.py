@@ -3,6 +3,7 @@
 python benchmarks/run.py --quick                 what matters, about three minutes
 python benchmarks/run.py --full [--minutes 60]   everything, with instructions and system calls
 python benchmarks/run.py --full --resume FILE    goes on with a run that was interrupted
+python benchmarks/run.py --full --resume FILE --again wide,client    and measures some again
 python benchmarks/run.py CASE... [--peers a,b]   names, groups, patterns ('echo/*_1k_*')
 python benchmarks/run.py --list
 """
@@ -169,6 +170,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--resume", type=Path, metavar="FILE", help="the JSON of a run to go on with"
     )
+    parser.add_argument(
+        "--again",
+        metavar="CASES",
+        help="comma-separated names, groups, patterns: measure them again though FILE has them; "
+        "'wide': those with a spread too wide to tell",
+    )
     parser.add_argument("--seconds", type=float, help="length of a round (servers 0.3, others 0.1)")
     parser.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--python", default=sys.executable, help="the interpreter under test")
@@ -177,6 +184,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--docs", action="store_true", help="also write docs/performance.*")
     parser.add_argument("--list", action="store_true", help="the cases, what they stand for")
     args = parser.parse_args(argv)
+    if args.again and not args.resume:
+        parser.error("--again is for --resume FILE")
     if args.rounds is not None and args.rounds < 1:
         parser.error("--rounds must be at least 1")
     if args.seconds is not None and args.seconds <= 0:
@@ -214,10 +223,20 @@ def settings_of(args: argparse.Namespace, rounds: int) -> dict[str, Any]:
     return found | ({"minutes": args.minutes} if args.minutes else {})
 
 
+def forget(run: results.Run, again: Sequence[str]) -> None:
+    """Take the cases out of a run that are to be measured again."""
+    chosen = {case.name for case in registry.select([p for p in again if p != "wide"])}
+    if "wide" in again:
+        chosen |= {case.name for case in run.cases if report.warnings(case)}
+    run.cases = [case for case in run.cases if case.name not in chosen]
+
+
 def begin(args: argparse.Namespace, rounds: int) -> tuple[results.Run, Path]:
     """The run to fill, new or an interrupted one, and the file it is kept in."""
     if args.resume:
-        return results.load(args.resume), args.json or args.resume
+        run = results.load(args.resume)
+        forget(run, args.again.split(",") if args.again else ())
+        return run, args.json or args.resume
     distributions = {peer.distribution for peer in peers.LOOPS.values()}
     distributions |= {*clients.DISTRIBUTIONS, "uvicorn"}
     run = results.new_run(settings_of(args, rounds), distributions)

@@ -204,3 +204,25 @@ def test_a_run_is_resumed(tmp_path: Path) -> None:
     assert [case.name for case in after.cases] == ["micro/sleep0", "micro/queue"]
     assert after.cases[1] == before
     assert "micro/queue: " not in second.stdout
+
+
+def test_cases_of_a_run_are_measured_again() -> None:
+    steady = results.PeerResult(values=[1.0, 1.0, 1.0, 1.0])
+    unsteady = results.PeerResult(values=[1.0, 2.0, 4.0, 9.0])
+    names = ["micro/queue", "micro/sleep0", "echo/sock_1k_1c"]
+
+    def left(again: str) -> list[str]:
+        cases = [results.CaseResult(name, "", "", "cpu", peers={"uvolt": steady}) for name in names]
+        cases[1].peers["rloop"] = unsteady
+        measured = results.Run("", {}, {}, {}, cases)
+        run.forget(measured, again.split(",") if again else ())
+        return [case.name for case in measured.cases]
+
+    assert left("") == names
+    assert left("wide") == ["micro/queue", "echo/sock_1k_1c"]
+    assert left("echo,wide") == ["micro/queue"]
+    assert left("micro/q*") == names[1:]
+    with pytest.raises(KeyError):
+        left("no/such")
+    with pytest.raises(SystemExit):
+        run.parse_args(["--again", "wide"])
