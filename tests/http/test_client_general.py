@@ -230,11 +230,3 @@ def test_hosts_that_no_host_has(ours):
                         await http.get(url, **kwargs)
 
     ours.run(main)
-
-
-def test_what_is_not_there_yet_says_so(ours):
-    async def main():
-        with pytest.raises(NotImplementedError, match="trace_configs"):
-            ours.session(trace_configs=[object()])
-
-    ours.run(main)

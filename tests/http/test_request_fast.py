@@ -196,7 +196,7 @@ def test_a_patched_request_is_called() -> None:
 
     run(main)
     url = "http://nowhere.invalid/"
-    assert seen[0] == ("GET", url, {"headers": {"a": "b"}})
+    assert seen[0] == ("GET", url, {"headers": {"a": "b"}, "allow_redirects": True})
     assert seen[1] == ("HEAD", url, {"allow_redirects": False})
     assert seen[2] == ("POST", url, {"data": b"1"})
 
