@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import gzip
 import io
+import math
 import quopri
 import time
 import warnings
@@ -611,13 +613,22 @@ def test_much_of_it_takes_time_in_proportion(client, what):
                 await part.read_chunk(100)
 
     def seconds(size):
-        started = time.process_time()
-        read(client, body(size), chunks)
-        return time.process_time() - started
+        """The least of three runs, without the collector: its time is that of all objects."""
+        least = math.inf
+        for _ in range(3):
+            gc.collect()
+            gc.disable()
+            try:
+                started = time.process_time()
+                read(client, body(size), chunks)
+                least = min(least, time.process_time() - started)
+            finally:
+                gc.enable()
+        return least
 
     seconds(1000)
-    small, large = min(seconds(20_000) for _ in range(3)), seconds(200_000)
-    assert large < 40 * max(small, 0.01), (small, large)
+    small, large = seconds(20_000), seconds(200_000)  # quadratic would be a hundred times
+    assert large < 50 * max(small, 0.01), (small, large)
 
 
 def test_memory_of_a_file_object_is_not_needed(client):
