@@ -243,10 +243,10 @@ class HTTPConnector:
     _pool: HTTPPool | None
     _names_made: Any
     _direct: bool
-    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
 def http_quicken(cls: type, /) -> None: ...
 
+@disjoint_base
 class ClientSession:
     _loop: Any
     _connector: Any

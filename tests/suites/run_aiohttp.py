@@ -106,7 +106,7 @@ def run_files(files: Mapping[str, Iterable[str]], what: str, options: Any) -> di
 def run_file(source: pathlib.Path, name: str, tests: list[str], what: str, options: Any) -> Ends:
     with tempfile.TemporaryDirectory() as scratch:
         out = pathlib.Path(scratch) / "out.json"
-        places = [str(HERE), str(HERE.parents[1] / "python"), os.getenv("PYTHONPATH", "")]
+        places = [str(HERE), os.getenv("PYTHONPATH", "")]
         words = ["-q", "-o", "addopts=", "-m", MARKED, f"--timeout={options.test_timeout}"]
         words += ["-p", "aiohttp_plugin", "-p", "no:cacheprovider", "--tb=short", "--no-header"]
         done = subprocess.run(
