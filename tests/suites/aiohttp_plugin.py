@@ -1,7 +1,8 @@
 """pytest plugin of run_aiohttp.py: puts uvolt in place, and writes how each test ends.
 
 UVOLT_AIOHTTP: "asyncio" (nothing is changed), "loop" (uvolt.install()) or "client"
-(uvolt.install(aiohttp=True)). UVOLT_OUT: the file of JSON lines.
+(uvolt.install(aiohttp=True)). UVOLT_OUT: the file that gets {test: [how it
+ends, traceback]} in JSON.
 """
 
 from __future__ import annotations

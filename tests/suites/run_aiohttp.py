@@ -3,7 +3,7 @@
     python tests/suites/run_aiohttp.py                 # both of the following
     python tests/suites/run_aiohttp.py --lane client   # its client tests, against the swapped names
     python tests/suites/run_aiohttp.py --lane loop     # all its tests, aiohttp on uvolt's loop
-    python tests/suites/run_aiohttp.py -v --lane client test_connector 'test_connector::test_cl*'
+    python tests/suites/run_aiohttp.py -v --lane client test_connector 'test_client_*'
     python tests/suites/run_aiohttp.py --record        # what asyncio does: oracle/aiohttp.json
 
 The tests come unmodified from aiohttp's source distribution, which pip downloads once into a cache
@@ -25,13 +25,14 @@ import platform
 import re
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
+
+import sdist
 
 AIOHTTP = "3.14.5"
 HERE = pathlib.Path(__file__).resolve().parent
@@ -61,35 +62,8 @@ Ends = dict[str, tuple[str, str]]  # test -> how it ends, and its traceback
 
 
 def fetch_source() -> pathlib.Path:
-    """aiohttp's tests, unpacked; downloaded by pip if they are not there yet."""
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    cache = pathlib.Path(base) / "uvolt-tests"
-    source = cache / f"aiohttp-{AIOHTTP}-tests"
-    if source.exists():
-        return source
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--no-binary=aiohttp",
-        ]
-        subprocess.run([*command, "-d", scratch, f"aiohttp=={AIOHTTP}"], check=True, timeout=600)
-        name = f"aiohttp-{AIOHTTP}"
-        with tarfile.open(f"{scratch}/{name}.tar.gz") as archive:
-            wanted = (f"{name}/tests/", f"{name}/pytest.ini")
-            members = [m for m in archive.getmembers() if m.name.startswith(wanted)]
-            archive.extractall(scratch, members)
-        try:
-            os.rename(f"{scratch}/{name}", source)
-        except OSError:
-            if not source.exists():  # else another process was faster
-                raise
-    return source
+    """aiohttp's tests, without aiohttp: that would be imported in place of the installed one."""
+    return sdist.fetch("aiohttp", AIOHTTP, "tests/", "pytest.ini")
 
 
 def run_files(files: Mapping[str, Iterable[str]], what: str, options: Any) -> dict[str, Ends]:
@@ -151,11 +125,11 @@ def run(lane: str, options: Any) -> Ends:
     )
     if lane == "client":
         files = [file for file in files if file in CLIENT]
-    wanted: dict[str, list[str]] = {}
-    for file in files:
-        patterns = [name for name in options.names if fnmatch.fnmatch(file, name.split("::")[0])]
-        if patterns or not options.names:
-            wanted[file] = []
+    wanted: dict[str, list[str]] = {
+        file: []
+        for file in files
+        if not options.names or any(fnmatch.fnmatch(file, name) for name in options.names)
+    }
     what = "asyncio" if options.record else lane
     print(f"aiohttp {AIOHTTP}'s tests, {what}, CPython {platform.python_version()}", flush=True)
     ends: Ends = {}

@@ -21,15 +21,13 @@ import json
 import os
 import pathlib
 import platform
-import subprocess
 import sys
-import tarfile
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import sdist
 from run_cpython import HERE, VERSION, Outcome, Setup, print_failure, print_table, run_files
 
 UVLOOP = "0.23.0"
@@ -43,27 +41,6 @@ LEFT_OUT = {
     "test_libuv_api": "uvloop.loop.libuv_get_loop_t_ptr(), uvloop's own interface for C programs",
     "test_sourcecode": "runs flake8 and mypy over uvloop's source",
 }
-
-
-def fetch_source() -> pathlib.Path:
-    """uvloop's unpacked source distribution, downloaded by pip if it is not there yet."""
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    cache = pathlib.Path(base) / "uvolt-tests"
-    source = cache / f"uvloop-{UVLOOP}"
-    if source.exists():
-        return source
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary=uvloop"]
-        subprocess.run([*command, "-d", scratch, f"uvloop=={UVLOOP}"], check=True, timeout=600)
-        with tarfile.open(f"{scratch}/uvloop-{UVLOOP}.tar.gz") as archive:
-            archive.extractall(scratch)
-        try:
-            os.rename(f"{scratch}/uvloop-{UVLOOP}", source)
-        except OSError:
-            if not source.exists():  # else another process was faster
-                raise
-    return source
 
 
 def load_expected() -> dict[str, str]:
@@ -212,7 +189,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     begun = time.monotonic()
-    source = fetch_source()
+    source = sdist.fetch("uvloop", UVLOOP)
     files = sorted({path.stem for path in source.glob("tests/test_*.py")} - set(LEFT_OUT))
     if options.markdown:
         print(markdown())
