@@ -7,17 +7,16 @@ not: a crash, a hang that nobody was told of, a descriptor lost, a loop that no 
 
 from __future__ import annotations
 
+import nomemory_support
 import pytest
 import support
 
 pytest.importorskip("_testcapi", reason="this Python comes without the hook of its own tests")
 
-COMMON = """
-import gc, os, socket, ssl, sys, time, warnings
-import _testcapi
-
-warnings.simplefilter("ignore")
-sys.unraisablehook = lambda args: None  # CPython's own finalizers run short of memory, too
+SCRIPT = (
+    nomemory_support.COMMON
+    + """
+import ssl, time
 
 
 class Echo(asyncio.Protocol):
@@ -146,32 +145,11 @@ async def datagrams(loop, begin):
 
 def attempt(number):
     loop = new_loop()
-    told = []
-    loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
 
     def begin():
-        if number is not None:
-            _testcapi.set_nomemory(number, number + 1)
+        fail_at(number)
 
-    loop.call_later(0.25 if number is not None else 10, loop.stop)
-    task = loop.create_task(work(loop, begin))
-    try:
-        loop.run_until_complete(task)
-        outcome = "done"
-    except RuntimeError as error:
-        assert "Event loop stopped before Future completed" in str(error), repr(error)
-        assert told, f"hangs at allocation {number} and nobody was told"
-        outcome = "told"
-    except (MemoryError, ConnectionError, ssl.SSLError):
-        outcome = "raised"
-    except SystemError as error:  # CPython forgets to set the MemoryError in places
-        assert "without" in str(error), repr(error)
-        outcome = "raised"
-    finally:
-        _testcapi.remove_mem_hooks()
-    for other in asyncio.all_tasks(loop):
-        other.cancel()
-    loop.run_until_complete(asyncio.sleep(0.001))
+    outcome, _ = ending(loop, work(loop, begin), number, (ConnectionError, ssl.SSLError))
     loop.close()
     return outcome
 
@@ -194,8 +172,9 @@ gc.collect()
 # CPython's own socket functions lose a descriptor when they fail at their last step
 assert len(os.listdir("/proc/self/fd")) <= before + 4
 assert attempt(None) == "done"
-print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
+print(count(outcomes))
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +194,7 @@ def test_fault_57_an_allocation_fails(loop_name, scenario, attempts, engine):
         pytest.skip("CPython itself crashes when it cannot make a function, on asyncio as well")
     out = support.script(
         loop_name,
-        COMMON,
+        SCRIPT,
         args=(scenario, str(attempts)),
         env={"UVOLT_TLS": engine},
         stderr=None,

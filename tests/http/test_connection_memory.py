@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
+import nomemory_support
 import pytest
 import support
 
 pytest.importorskip("_testcapi", reason="this Python comes without the hook of its own tests")
 
-SCRIPT = """
-import contextlib, gc, os, socket, sys, warnings
-import _testcapi
+SCRIPT = (
+    nomemory_support.COMMON
+    + """
 from uvolt import _core
 from uvolt.http import _support, exceptions
 
-warnings.simplefilter("ignore")
-sys.unraisablehook = lambda args: None
 HEAD = b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"
-OK = (
+address, child = answering(
     b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n",
     b"3\\r\\nabc\\r\\n0\\r\\n\\r\\n",
 )
-
-
-def serve(listener):
-    while True:
-        sock, _ = listener.accept()
-        with sock, contextlib.suppress(OSError):  # reset by who has no memory to go on
-            while sock.recv(65536):
-                for piece in OK:
-                    sock.send(piece)
-
-
-listener = socket.create_server(("127.0.0.1", 0))
-address = listener.getsockname()
-child = os.fork()
-if child == 0:
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in range(3):
-        os.dup2(null, fd)
-    serve(listener)
-listener.close()
 
 
 # No function is made while memory is short: CPython 3.12 and 3.13 crash then.
@@ -96,33 +75,13 @@ async def run(work, loop, pool, begin):
 
 def attempt(work, number):
     loop = new_loop()
-    told = []
-    loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
     pool = _core.HTTPPool(loop, limit=1)
 
     def begin():
-        if number is not None:
-            _testcapi.set_nomemory(number, number + 1)
+        fail_at(number)
 
-    loop.call_later(0.25 if number is not None else 10, loop.stop)
-    task = loop.create_task(run(work, loop, pool, begin))
-    try:
-        loop.run_until_complete(task)
-        outcome = "done"
-    except RuntimeError as error:
-        assert "Event loop stopped before Future completed" in str(error), repr(error)
-        assert told, f"hangs at allocation {number} and nobody was told"
-        outcome = "told"
-    except (MemoryError, exceptions.ClientError, OSError):
-        outcome = "raised"
-    except SystemError as error:  # CPython forgets to set the MemoryError in places
-        assert "without" in str(error), repr(error)
-        outcome = "raised"
-    finally:
-        _testcapi.remove_mem_hooks()
-    for other in asyncio.all_tasks(loop):
-        other.cancel()
-    loop.run_until_complete(asyncio.sleep(0.001))
+    errors = exceptions.ClientError, OSError
+    outcome, told = ending(loop, run(work, loop, pool, begin), number, errors)
     if outcome == "raised" and sys.version_info >= (3, 12) and pool.in_use:
         # These await through tp_iternext(): the connection is lost with the StopIteration that
         # should bring it, when there is no memory for one.
@@ -154,11 +113,12 @@ try:
     assert attempt(work, None) == "done"
     gc.collect()
     assert _core.counters()["http_connections_alive"] == 0, _core.counters()
-    print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
+    print(count(outcomes))
 finally:
     os.kill(child, 9)
     os.waitpid(child, 0)
 """
+)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import nomemory_support
 import pytest
 import support
 from http_support import RawServer, answers, black_hole, raw, response
@@ -580,39 +581,19 @@ def test_refused_later(by_python: list[str]) -> None:
 
 # ---- memory -------------------------------------------------------------------------------------
 
-SCRIPT = """
-import asyncio, contextlib, gc, os, socket, sys, warnings
-import _testcapi
+SCRIPT = (
+    nomemory_support.COMMON
+    + """
 from uvolt import _core, http
 from uvolt.http import _support, exceptions
 
-warnings.simplefilter("ignore")
-sys.unraisablehook = lambda args: None
-
-
-def serve(listener):
-    while True:
-        sock, _ = listener.accept()
-        with sock, contextlib.suppress(OSError):
-            while sock.recv(65536):
-                sock.send(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
-
-
-listener = socket.create_server(("127.0.0.1", 0))
-url = "http://127.0.0.1:%d/" % listener.getsockname()[1]
-child = os.fork()
-if child == 0:
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in range(3):
-        os.dup2(null, fd)
-    serve(listener)
-listener.close()
+address, child = answering(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+url = "http://127.0.0.1:%d/" % address[1]
 
 
 async def work(session, number):
     try:
-        if number is not None:
-            _testcapi.set_nomemory(number, number + 1)
+        fail_at(number)
         async with session.get(url) as response:
             assert await response.read() == b"ok"
     finally:
@@ -621,33 +602,14 @@ async def work(session, number):
 
 def attempt(number):
     loop = new_loop()
-    told = []
-    loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
 
     async def make():
         return http.ClientSession()
 
     session = loop.run_until_complete(make())
     pool = session.connector._pool
-    loop.call_later(0.25 if number is not None else 10, loop.stop)
-    task = loop.create_task(work(session, number))
-    try:
-        loop.run_until_complete(task)
-        outcome = "done"
-    except RuntimeError as error:
-        assert "Event loop stopped before Future completed" in str(error), repr(error)
-        assert told, f"hangs at allocation {number} and nobody was told"
-        outcome = "told"
-    except (MemoryError, exceptions.ClientError, OSError):
-        outcome = "raised"
-    except SystemError as error:  # CPython forgets to set the MemoryError in places
-        assert "without" in str(error), repr(error)
-        outcome = "raised"
-    finally:
-        _testcapi.remove_mem_hooks()
-    for other in asyncio.all_tasks(loop):
-        other.cancel()
-    loop.run_until_complete(asyncio.sleep(0.001))
+    errors = exceptions.ClientError, OSError
+    outcome, told = ending(loop, work(session, number), number, errors)
     if outcome != "told":
         assert pool.in_use == 0, (number, outcome, told, pool.connections)
     loop.run_until_complete(asyncio.wait_for(session.close(), 10))
@@ -669,11 +631,12 @@ try:
     assert attempt(None) == "done"
     gc.collect()
     assert _core.counters()["http_connections_alive"] == 0, _core.counters()
-    print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
+    print(count(outcomes))
 finally:
     os.kill(child, 9)
     os.waitpid(child, 0)
 """
+)
 
 
 def test_an_allocation_fails() -> None:

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import nomemory_support
 import pytest
 import support
 from http_support import answers, raw, response
@@ -501,13 +502,11 @@ def test_a_session_that_is_not_closed() -> None:
 
 # ---- memory -------------------------------------------------------------------------------------
 
-SCRIPT = """
-import gc, os, sys, warnings
-import _testcapi
+SCRIPT = (
+    nomemory_support.COMMON
+    + """
 from uvolt import _core, http
 
-warnings.simplefilter("ignore")
-sys.unraisablehook = lambda args: None
 timeout = http.ClientTimeout(total=1)
 
 
@@ -531,8 +530,7 @@ def attempt(work, number):
 
     async def short():
         try:
-            if number is not None:
-                _testcapi.set_nomemory(number, number + 1)
+            fail_at(number)
             return await coro
         finally:
             _testcapi.remove_mem_hooks()
@@ -550,9 +548,10 @@ for work in bare, given:
     assert attempt(work, None) == "done"
     outcomes = [attempt(work, number) for number in range(int(sys.argv[1]))]
     assert attempt(work, None) == "done"
-    print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
+    print(count(outcomes))
     gc.collect()
 """
+)
 
 
 def test_an_allocation_fails() -> None:
