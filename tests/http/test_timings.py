@@ -457,6 +457,35 @@ def test_repeating_is_a_choice(retry, per_request, body):
     run(main)
 
 
+@pytest.mark.parametrize("retry", [False, True])
+def test_repeating_is_a_choice_behind_a_redirect_too(retry):
+    async def redirects_then_closes(peer):
+        await peer.request()
+        peer.send(b"HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n")
+        await peer.request()
+
+    async def answers(peer):
+        await peer.request()
+        peer.send(response(b"ok"))
+
+    async def main():
+        peers = iter([redirects_then_closes, answers])
+
+        async def in_turn(peer):
+            await next(peers)(peer)
+
+        async with raw(in_turn) as server, http.ClientSession(retry=retry) as session:
+            if retry:
+                async with session.get(server.url) as r:
+                    assert await r.read() == b"ok"
+            else:
+                with pytest.raises(http.ServerDisconnectedError):
+                    await session.get(server.url)
+            assert len(server.asked) == (3 if retry else 2)
+
+    run(main)
+
+
 def test_a_post_is_not_repeated():
     async def main():
         async with raw(closes_the_second) as server, http.ClientSession(retry=True) as session:

@@ -180,22 +180,6 @@ def test_subclasses_on_another_loop(swapped, fallbacks):
     assert any("Session falls back" in line for line in fallbacks)
 
 
-def test_what_the_engine_has_not(swapped, fallbacks, monkeypatch):
-    """NotImplementedError of a session's settings is no error of the program."""
-
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError("uvolt.http does not support this yet")
-
-    monkeypatch.setattr(http.ClientSession, "__init__", refuse)
-
-    async def main():
-        async with server() as url, swapped.ClientSession() as session:
-            await works(session, url)
-
-    run(main)
-    assert fallbacks[0].endswith("uvolt.http does not support this yet")
-
-
 def test_mocks_of_request_reach_all_sessions(original, swapped):
     """As aioresponses has it: patched in the class, by the name of before or after."""
 

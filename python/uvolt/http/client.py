@@ -78,10 +78,11 @@ class ClientSession(_core.ClientSession):
     fallback_charset_resolver: of text() where the response does not say. requote_redirect_url:
     whether the URLs of redirects are requoted. proxy (http, https, socks5 or socks5h; "": none) and
     proxy_auth: of requests that name none. trust_env: proxies of the environment, credentials of
-    ~/.netrc.
+    ~/.netrc. trace_configs: are told of each step. middlewares: are called around each request,
+    which is a request_class. retry: whether an idempotent request is sent again on a new connection
+    when the server has closed the kept one. timings: whether responses have theirs.
 
     Raises RuntimeError outside a uvolt loop, ValueError for a base_url that does not end in "/".
-    Middlewares and traces are not supported yet: NotImplementedError.
     """
 
     _connector: BaseConnector | None
@@ -508,6 +509,7 @@ class ClientSession(_core.ClientSession):
             auto_decompress=self._auto_decompress,
             read_bufsize=self._read_bufsize,
             limits=(self._max_line_size, self._max_field_size, self._max_headers, False),
+            retry=self._retry_connection,
         )
         return await self._run(call, response)
 

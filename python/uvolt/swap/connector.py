@@ -22,14 +22,9 @@ class ConnectorType(SwapType):
     """Makes connectors: ours, or aiohttp's own for a loop that is not uvolt's."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if "_original" not in cls.__dict__:
-            return super().__call__(*args, **kwargs)
-        why = why_not(kwargs)
+        why = why_not(kwargs) if "_original" in cls.__dict__ else None
         if why is None:
-            try:
-                return super().__call__(*args, **kwargs)
-            except NotImplementedError as exc:
-                why = str(exc)
+            return super().__call__(*args, **kwargs)
         falls_back(cls.__name__, why)
         return cls._original(*args, **kwargs)
 
@@ -50,13 +45,10 @@ class ConnectorMixin:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._arguments = (args, kwargs)
-        why = why_not(kwargs)
+        why = None if "_original" in type(self).__dict__ else why_not(kwargs)
         if why is None:
-            try:
-                super().__init__(*args, **kwargs)
-                return
-            except NotImplementedError as exc:
-                why = str(exc)
+            super().__init__(*args, **kwargs)
+            return
         falls_back(type(self).__name__, why)
         self._companion_only = True
         self._loop = kwargs.get("loop") or asyncio.get_running_loop()

@@ -33,14 +33,10 @@ class SessionType(SwapType):
     _response: type
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if "_original" not in cls.__dict__:
-            return super().__call__(*args, **kwargs)  # SessionMixin.__init__() asks itself
-        why = cls.why_not(**kwargs)
+        # An object of a subclass must be its own: SessionMixin.__init__() asks why_not() there.
+        why = cls.why_not(**kwargs) if "_original" in cls.__dict__ else None
         if why is None:
-            try:
-                return super().__call__(*args, **kwargs)
-            except NotImplementedError as exc:
-                why = str(exc)
+            return super().__call__(*args, **kwargs)
         falls_back("ClientSession", why)
         if kwargs.get("response_class") is cls._response:
             del kwargs["response_class"]
@@ -95,27 +91,24 @@ class SessionMixin:
     def __init__(self, base_url: Any = None, **kwargs: Any) -> None:
         self._arguments = (base_url, kwargs)
         kind: Any = type(self)
-        why = kind.why_not(**kwargs)
-        if why is None:
-            given = dict(kwargs)
-            if given.get("connector") is None:
-                loop = given.get("loop") or asyncio.get_running_loop()
-                given["connector"] = kind._connector_class(loop=loop)
-            if given.get("cookie_jar") is None:
-                given["cookie_jar"] = kind._jar_class()
-            if {"timeout", "read_timeout", "conn_timeout"}.isdisjoint(given):
-                given["timeout"] = kind._timeout_default
-            for name in kind._stock:
-                given.pop(name, None)
-            given["response_class"] = kind._response
-            try:
-                super().__init__(base_url, **given)  # type: ignore[call-arg]
-                self._keep_timeout()
-                return
-            except NotImplementedError as exc:
-                why = str(exc)
-        falls_back(kind.__name__, why)
-        self._be_companion()
+        why = None if "_original" in kind.__dict__ else kind.why_not(**kwargs)
+        if why is not None:
+            falls_back(kind.__name__, why)
+            self._be_companion()
+            return
+        given = dict(kwargs)
+        if given.get("connector") is None:
+            loop = given.get("loop") or asyncio.get_running_loop()
+            given["connector"] = kind._connector_class(loop=loop)
+        if given.get("cookie_jar") is None:
+            given["cookie_jar"] = kind._jar_class()
+        if {"timeout", "read_timeout", "conn_timeout"}.isdisjoint(given):
+            given["timeout"] = kind._timeout_default
+        for name in kind._stock:
+            given.pop(name, None)
+        given["response_class"] = kind._response
+        super().__init__(base_url, **given)  # type: ignore[call-arg]
+        self._keep_timeout()
 
     def _keep_timeout(self) -> None:
         """What has been made of conn_timeout and read_timeout, or of None, in aiohttp's class."""
