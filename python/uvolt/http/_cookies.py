@@ -10,15 +10,13 @@ Fields with control characters are skipped, whatever is in them.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from http.cookies import CookieError, Morsel
 from typing import Any, Final, TypeVar
 
 from ._cookierules import parse_age, parse_date
-
-logger = logging.getLogger("uvolt.http")
+from .helpers import logger
 
 COOKIES_PER_RESPONSE: Final = 50
 PAIR_LENGTH: Final = 4096

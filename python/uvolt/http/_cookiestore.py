@@ -13,7 +13,7 @@ from http.cookies import Morsel, SimpleCookie
 from typing import Final
 
 from ._cookierules import expiry_of
-from ._cookies import logger
+from .helpers import logger
 
 # A domain or jar that reaches the first number is cut down to the second.
 DOMAIN_LIMIT: Final = 180

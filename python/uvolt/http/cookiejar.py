@@ -29,13 +29,12 @@ from ._cookies import (
     as_received,
     control,
     encoded_length,
-    logger,
     make_morsel,
     read_set_cookies,
 )
 from ._cookiestore import CookieStore, Entry, Key
 from .abc import AbstractCookieJar, ClearCookiePredicate
-from .helpers import is_ip_address
+from .helpers import is_ip_address, logger
 from .typedefs import LooseCookies, PathLike, StrOrURL
 
 __all__ = ("CookieJar", "DummyCookieJar")

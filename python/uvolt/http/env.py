@@ -18,8 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
-from ._cookies import logger
-from .helpers import BasicAuth
+from .helpers import BasicAuth, logger
 from .proxy import SCHEMES, Proxy, parse_proxy
 
 

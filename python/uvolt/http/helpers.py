@@ -6,6 +6,7 @@ import base64
 import binascii
 import enum
 import functools
+import logging
 import os.path
 import re
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ class _Sentinel(enum.Enum):
 
 sentinel = _Sentinel.sentinel
 
+logger = logging.getLogger("uvolt.http")
+
 
 # ---- credentials --------------------------------------------------------------------------------
 
@@ -45,6 +48,11 @@ class _BasicAuth(NamedTuple):
     login: str
     password: str
     encoding: str
+
+
+def is_basic_auth(auth: object) -> bool:
+    """Whether it is a BasicAuth: this one or aiohttp's."""
+    return isinstance(auth, tuple) and hasattr(auth, "encode")
 
 
 class BasicAuth(_BasicAuth):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import logging
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from .compression import compressor
+from .helpers import logger
 from .payload import JsonPayload, StringPayload
 from .payload_base import (
     CHUNK,
@@ -28,8 +28,6 @@ from .payload_base import (
     is_payload,
     serialize_fields,
 )
-
-_log = logging.getLogger("uvolt.http")
 
 _is_token = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+").fullmatch
 _has_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
@@ -246,7 +244,7 @@ class MultipartWriter(Payload):
             try:
                 await part.close()
             except Exception:
-                _log.exception("Failed to close multipart part %d", number)
+                logger.exception("Failed to close multipart part %d", number)
 
 
 class MultipartPayloadWriter:

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .exceptions import InvalidURL
-from .helpers import BasicAuth, strip_auth_from_url
+from .helpers import BasicAuth, is_basic_auth, strip_auth_from_url
 from .reqrep import ConnectionKey
 from .typedefs import LooseHeaders, StrOrURL
 
@@ -115,7 +115,7 @@ def parse_proxy(
         url = url.with_port(PORTS[url.scheme])
     if auth is None:
         auth = from_url
-    elif not isinstance(auth, tuple) or not hasattr(auth, "encode"):
+    elif not is_basic_auth(auth):
         raise ValueError("proxy_auth must be None or BasicAuth() tuple")
     return Proxy(url.origin(), auth, headers)
 

@@ -24,7 +24,7 @@ from ._cookies import as_received, parse_cookie_header
 from .compression import compressor
 from .exceptions import InvalidURL
 from .formdata import FormData
-from .helpers import BasicAuth
+from .helpers import BasicAuth, is_basic_auth
 from .payload_base import OCTETS, in_memory
 from .proxy import Proxy, ProxyKey, is_forwarded, parse_proxy, set_proxy_headers
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
@@ -322,7 +322,7 @@ class ClientRequest:
             auth = self.auth
         if auth is None:
             return
-        if not _is_basic_auth(auth):
+        if not is_basic_auth(auth):
             raise TypeError("BasicAuth() tuple is required instead")
         self.headers["Authorization"] = auth.encode()
 
@@ -498,10 +498,6 @@ def make_payload(data: Any) -> payload.Payload:
         with contextlib.suppress(theirs.LookupError):
             return theirs.PAYLOAD_REGISTRY.get(data, disposition=None)  # type: ignore[no-any-return]
     return FormData(data)()
-
-
-def _is_basic_auth(auth: object) -> bool:
-    return isinstance(auth, tuple) and hasattr(auth, "encode")  # aiohttp's is good, too
 
 
 def _close_now(body: payload.Payload, stacklevel: int) -> None:

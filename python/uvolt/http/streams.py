@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from .._core import StreamReader
 from ._support import bad_head, content_encoding
 from .exceptions import ClientPayloadError, HttpProcessingError
+from .helpers import logger
 
 __all__ = ["EMPTY_PAYLOAD", "EmptyStreamReader", "StreamReader", "content_encoding"]
-
-_log = logging.getLogger("uvolt.http")
 
 
 class EmptyStreamReader(StreamReader):
@@ -117,15 +115,15 @@ def resume_at_end(protocol: Any) -> None:
 
 def callback_failed(error: BaseException) -> None:
     """What a callback of on_eof() raised."""
-    _log.error("Exception in eof callback", exc_info=error)
+    logger.error("Exception in eof callback", exc_info=error)
 
 
 def read_at_end() -> None:
     """Said on the sixth read() at the end of a body and every one after it."""
     text = "Multiple access to StreamReader in eof state, might be infinite loop."
-    _log.warning(text, stack_info=True)
+    logger.warning(text, stack_info=True)
 
 
 def chunk_skipped() -> None:
     """readchunk() after something else has read past the end of a chunk."""
-    _log.warning("Skipping HTTP chunk end due to data consumption beyond chunk boundary")
+    logger.warning("Skipping HTTP chunk end due to data consumption beyond chunk boundary")
