@@ -38,11 +38,11 @@ class Fixed:
         self.closed = True
 
 
-def fixed(client, *addresses):
+def fixed(client, *addresses, of=Fixed):
     """A Fixed that is what the client calls a resolver."""
     from aiohttp.abc import AbstractResolver
 
-    return type("Resolver", (Fixed, AbstractResolver), {})(*addresses)
+    return type("Resolver", (of, AbstractResolver), {})(*addresses)
 
 
 def connected(client, main, url=None, **options):
@@ -112,6 +112,8 @@ def test_what_a_connector_tells(client):
         async with http.get(url) as answer:
             assert await answer.read() == b"ok"
         assert [len(kept) for kept in connector._conns.values()] == [1]
+        (((_, since),),) = connector._conns.values()
+        assert isinstance(since, float)
         (key,) = connector._conns
         assert (key.host, key.port, key.is_ssl, key.proxy) == (
             "origin.invalid",
@@ -138,17 +140,39 @@ def test_what_is_in_use(client):
     async def main():
         nonlocal asked
         asked = asyncio.Event()
-        async with raw(script) as server, client.session() as http:
+        connector = client.http.TCPConnector(limit_per_host=5)
+        async with raw(script) as server, client.session(connector=connector) as http:
             task = asyncio.ensure_future(get(http, server.url))
             await support.until(lambda: server.asked)
-            assert len(http.connector._acquired) == 1
-            assert not http.connector._conns
+            assert len(connector._acquired) == 1
+            assert [len(used) for used in connector._acquired_per_host.values()] == [1]
+            assert not connector._conns
             asked.set()
             assert await task == b"ok"
-            assert len(http.connector._acquired) == 0
-            assert len(http.connector._conns) == 1
+            assert len(connector._acquired) == len(connector._acquired_per_host) == 0
+            assert len(connector._conns) == 1
 
     client.run(main)
+
+
+def test_a_connection_being_made_is_in_use(client):
+    async def main(http, server, url):
+        resolver.go = asyncio.Event()
+        task = asyncio.ensure_future(get(http, url))
+        await support.until(lambda: resolver.asked)
+        assert len(http.connector._acquired) == 1
+        resolver.go.set()
+        assert await task == b"ok"
+        assert len(http.connector._acquired) == 0
+
+    class Slow(Fixed):
+        async def resolve(self, host, port=0, family=socket.AF_INET):
+            found = await super().resolve(host, port, family)
+            await self.go.wait()
+            return found
+
+    resolver = fixed(client, support.LOCALHOST, of=Slow)
+    connected(client, main, resolver=resolver)
 
 
 # -- names and addresses --------------------------------------------------------------------------

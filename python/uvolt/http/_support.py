@@ -45,9 +45,9 @@ def caused(error: _Error, cause: BaseException | None) -> _Error:
 # ---- connections --------------------------------------------------------------------------------
 
 
-def disconnected(message: object = None) -> ServerDisconnectedError:
+def disconnected() -> ServerDisconnectedError:
     """The server closed the connection before it answered."""
-    return ServerDisconnectedError(message)
+    return ServerDisconnectedError()
 
 
 def os_error(error: OSError) -> ClientOSError:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
-import ssl as ssl_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict
@@ -23,7 +22,7 @@ from .exceptions import (
 )
 from .helpers import BasicAuth
 from .proxy import Proxy
-from .reqrep import Fingerprint
+from .reqrep import SSLArgument
 from .response import ClientResponse
 from .timeouts import ClientTimeout
 from .typedefs import LooseCookies
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 CREDENTIALS: Final = ("Authorization", "Cookie", "Proxy-Authorization")
-
-SSLArgument = ssl_module.SSLContext | bool | Fingerprint
 
 
 @dataclasses.dataclass(slots=True)
@@ -77,11 +74,10 @@ class Call:
     tracker: UploadTracker | None = None
     trace_context: object = None
 
-    async def begin(self, configs: Iterable[Any]) -> None:
+    async def begin(self) -> None:
         """on_request_start."""
         if self.traces is not None:
             await self.traces.start(
-                configs,
                 self.trace_context,
                 self.method,
                 self.url.update_query(self.params),

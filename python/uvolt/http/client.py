@@ -25,13 +25,7 @@ from .. import _core
 from . import _support
 from ._sessioncookies import cookie_field, cookies_for, kept_cookies, store_cookies
 from .abc import AbstractCookieJar
-from .call import (
-    REDIRECTS,
-    Call,
-    SSLArgument,
-    check_status,
-    is_host,
-)
+from .call import REDIRECTS, Call, check_status, is_host
 from .connector import BaseConnector, TCPConnector
 from .cookiejar import CookieJar
 from .exceptions import (
@@ -47,10 +41,17 @@ from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
 from .middlewares import ClientMiddlewareType, build_client_middlewares
 from .payload import JsonBytesPayload, JsonPayload
 from .proxy import asks_environment, choose_proxy
-from .reqrep import ConnectionKey, HttpVersion, HttpVersion11, merge_ssl_params
+from .reqrep import ConnectionKey, HttpVersion, HttpVersion11, SSLArgument, merge_ssl_params
 from .request import AUTO_HEADERS, ClientRequest, merge_headers, parse_version
 from .response import ClientResponse
-from .timeouts import ClientTimeout, Expiry, request_timeout, session_timeout
+from .timeouts import (
+    ClientTimeout,
+    Expiry,
+    deadline,
+    is_timeout,
+    request_timeout,
+    session_timeout,
+)
 from .tracing import TraceConfig, Traces
 from .typedefs import (
     CharsetResolver,
@@ -76,7 +77,8 @@ class ClientSession(_core.ClientSession):
     json_serialize_bytes: of json=. read_bufsize: bytes of a body that are read ahead.
     max_line_size, max_field_size (bytes), max_headers: of a response's head.
     fallback_charset_resolver: of text() where the response does not say. requote_redirect_url:
-    whether the URLs of redirects are requoted. proxy (http, https, socks5 or socks5h; "": none) and
+    whether the URLs of redirects are requoted. ws_response_class: aiohttp's, without effect here.
+    proxy (http, https, socks5 or socks5h; "": none) and
     proxy_auth: of requests that name none. trust_env: proxies of the environment, credentials of
     ~/.netrc. trace_configs: are told of each step. middlewares: are called around each request,
     which is a request_class. retry: whether an idempotent request is sent again on a new connection
@@ -333,8 +335,7 @@ class ClientSession(_core.ClientSession):
             if self._trace_configs:
                 call.traces = Traces(self)
                 call.trace_context = trace_request_ctx
-            if call.timeout.total:
-                call.end_by = self._loop.time() + call.timeout.total
+            call.end_by = deadline(self._loop.time(), call.timeout.total)
             return await self._run(call, None)
         finally:
             if upload_tracker is not None:
@@ -346,7 +347,7 @@ class ClientSession(_core.ClientSession):
         if call.url.scheme not in self._connector.allowed_protocol_schema_set:
             raise NonHttpUrlClientError(call.url)
         try:
-            await call.begin(self._trace_configs)
+            await call.begin()
             while True:
                 if response is None:
                     response = await self._hop(call)
@@ -411,8 +412,7 @@ class ClientSession(_core.ClientSession):
             exc.args = (exc.request_info, exc.history)
             raise
         except OSError as exc:
-            is_timeout = isinstance(exc, asyncio.TimeoutError) and exc.errno is None
-            if isinstance(exc, ClientError) or is_timeout:
+            if isinstance(exc, ClientError) or is_timeout(exc):
                 raise
             raise ClientOSError(*exc.args) from exc
         self._store_cookies(response)

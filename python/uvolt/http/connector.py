@@ -26,7 +26,6 @@ from .dial import (
     AddrInfoType,
     Limit,
     SocketFactoryType,
-    SSLArgument,
     address_infos,
     hand_over,
     is_ours,
@@ -43,9 +42,9 @@ from .exceptions import (
 )
 from .helpers import _Sentinel, ends_in_number, is_canonical_ipv4, is_ip_address, sentinel
 from .metrics import ConnectorStats
-from .reqrep import ConnectionKey, merge_ssl_params
+from .reqrep import ConnectionKey, SSLArgument, merge_ssl_params
 from .resolver import CachingResolver, DefaultResolver, DNSCache
-from .timeouts import ClientTimeout, Expiry
+from .timeouts import ClientTimeout, Expiry, deadline
 
 if TYPE_CHECKING:
     from .tracing import Traces
@@ -74,6 +73,7 @@ class BaseConnector(_core.HTTPConnector):
 
     allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS
     _source_traceback: traceback.StackSummary | None = None
+    _ssl: SSLArgument = True  # for requests that name none
     _has_proxies = False  # whether it can connect by one
     _timeout_ceil_threshold: float = 5
 
@@ -168,20 +168,29 @@ class BaseConnector(_core.HTTPConnector):
 
     # aiohttp's names for what programs look at to watch a connector; copies, not the thing itself.
 
-    @property
-    def _conns(self) -> dict[ConnectionKey, list[_core.HTTPConnection]]:
-        """The connections that are kept, by their keys."""
-        kept: dict[ConnectionKey, list[_core.HTTPConnection]] = {}
+    def _by_key(self, *states: str) -> dict[ConnectionKey, list[_core.HTTPConnection]]:
+        found: dict[ConnectionKey, list[_core.HTTPConnection]] = {}
         for connection in self._open_pool().connections:
-            if connection.state == "idle":
-                kept.setdefault(connection.key, []).append(connection)
-        return kept
+            if connection.state in states:
+                found.setdefault(connection.key, []).append(connection)
+        return found
+
+    @property
+    def _conns(self) -> dict[ConnectionKey, list[tuple[_core.HTTPConnection, float]]]:
+        """The connections that are kept, by their keys. In place of the time since which each is,
+        there is 0.0: the pool alone knows it."""
+        kept = self._by_key("idle")
+        return {key: [(connection, 0.0) for connection in kept[key]] for key in kept}
+
+    @property
+    def _acquired_per_host(self) -> dict[ConnectionKey, set[_core.HTTPConnection]]:
+        """The connections that are in use or being made, by their keys."""
+        return {key: set(used) for key, used in self._by_key("new", "taken", "busy").items()}
 
     @property
     def _acquired(self) -> set[_core.HTTPConnection]:
-        """The connections that are in use."""
-        kept = self._open_pool().connections
-        return {connection for connection in kept if connection.state in ("taken", "busy")}
+        """The connections that are in use or being made."""
+        return set().union(*self._acquired_per_host.values())
 
     @property
     def _closed(self) -> bool:
@@ -197,19 +206,15 @@ class BaseConnector(_core.HTTPConnector):
         limits = ClientTimeout() if timeout is None else timeout
         route = pool.route(req.connection_key)
         now = self._loop.time()
-        by = now + limits.connect if limits.connect else None
-        connection: _core.HTTPConnection | None = None
+        connect_by, end_by = deadline(now, limits.connect), deadline(now, limits.total)
         try:
-            with Expiry(self._loop, by):
+            with Expiry(self._loop, connect_by):
                 connection = await pool.acquire(route)
         except asyncio.TimeoutError as exc:
-            if connection is not None:
-                connection.release()
             raise _support.open_timeout(route.key) from exc
         try:
             if connection.state == "new":
-                end = now + limits.total if limits.total else None
-                await self._open(connection, route, limits, by, end)
+                await self._open(connection, route, limits, connect_by, end_by)
         except BaseException:
             connection.close()
             raise
@@ -227,10 +232,6 @@ class BaseConnector(_core.HTTPConnector):
         """
         if self._pool is not None and not self._loop.is_closed():
             await self._pool.close()
-
-    def _key(self, *args: Any) -> ConnectionKey:
-        """ConnectionKey(host, port, is_ssl, ssl, proxy, ...)."""
-        return ConnectionKey(*args)
 
     async def _open(
         self,
@@ -269,6 +270,12 @@ class BaseConnector(_core.HTTPConnector):
             conn.close()
             raise _support.connector_closed()
 
+    def _tls(self, key: ConnectionKey) -> TLS | None:
+        """How TLS is spoken with the origin; None: not at all."""
+        if not key.is_ssl:
+            return None
+        return make_tls((key.ssl, self._ssl), key.server_hostname or key.host)
+
     async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
         raise NotImplementedError
 
@@ -295,7 +302,6 @@ class TCPConnector(BaseConnector):
 
     allowed_protocol_schema_set = HIGH_LEVEL_SCHEMAS | {"tcp"}
     # What __init__() without arguments would set: C makes such a connector without it.
-    _ssl: SSLArgument = True
     _proxy_ssl: SSLArgument | None = None
     _has_proxies = True
     _use_dns_cache = True
@@ -414,12 +420,6 @@ class TCPConnector(BaseConnector):
         if self._resolver_owner and "_resolver" in self.__dict__:
             await self._resolver.close()
 
-    def _tls(self, key: ConnectionKey) -> TLS | None:
-        """How TLS is spoken with the origin; None: not at all."""
-        if not key.is_ssl:
-            return None
-        return make_tls((key.ssl, self._ssl), key.server_hostname or key.host)
-
     def _literal(self, host: str, port: int) -> list[ResolveResult] | None:
         """What a host that is an address itself resolves to; None if it is a name.
 
@@ -533,7 +533,7 @@ class TCPConnector(BaseConnector):
     async def _make_transport(self, protocol: Any, sock: socket.socket, tls: TLS | None) -> None:
         """A transport on a connected socket, with TLS if there is to be. The protocol hears of it
         only when the certificate is the right one."""
-        context, name, fingerprint = (None, None, None) if tls is None else tls
+        context, name, fingerprint = tls or (None, None, None)
         if fingerprint is None:
             await self._loop.create_connection(
                 lambda: protocol, sock=sock, ssl=context, server_hostname=name

@@ -18,8 +18,8 @@ from .exceptions import (
     ClientConnectorSSLError,
     ServerFingerprintMismatch,
 )
-from .reqrep import ConnectionKey, Fingerprint
-from .timeouts import Expiry
+from .reqrep import ConnectionKey, Fingerprint, SSLArgument
+from .timeouts import Expiry, deadline, earliest, is_timeout
 
 if TYPE_CHECKING:
     from .tracing import Traces
@@ -53,7 +53,7 @@ class Limit:
         self.times = times
         self._loop = loop
         self._sock_connect = sock_connect
-        self.when = min((when for when in by if when is not None), default=None)
+        self.when = earliest(*by)
 
     def is_over(self) -> bool:
         """Whether there is no time left."""
@@ -70,17 +70,11 @@ class Limit:
 
     def of_attempt(self) -> Expiry:
         """For one attempt to connect, TLS included."""
-        when = self.when
-        if self._sock_connect:
-            end = self._loop.time() + self._sock_connect
-            when = end if when is None else min(when, end)
-        return Expiry(self._loop, when)
+        end = deadline(self._loop.time(), self._sock_connect)
+        return Expiry(self._loop, earliest(self.when, end))
 
 
 # ---- TLS and errors -----------------------------------------------------------------------------
-
-
-SSLArgument = bool | Fingerprint | ssl_module.SSLContext
 
 
 @functools.cache
@@ -129,9 +123,7 @@ def hand_over(transport: Any, protocol: Any, fingerprint: Fingerprint | None) ->
 
 def is_ours(exc: OSError) -> bool:
     """Whether an error has been translated already, or is the end of a timeout."""
-    return isinstance(exc, ClientConnectionError) or (
-        isinstance(exc, asyncio.TimeoutError) and exc.errno is None
-    )
+    return isinstance(exc, ClientConnectionError) or is_timeout(exc)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from .. import _core
 from . import _support
 from .exceptions import ClientConnectorError, ClientOSError, ServerDisconnectedError
 from .request import IDEMPOTENT
+from .timeouts import deadline
 from .tracing import Connect
 from .upload import Upload
 
@@ -96,8 +97,7 @@ async def warm_up(
     loop, pool = connector._loop, connector._open_pool()
     route = pool.route(request.connection_key)
     now = loop.time()
-    connect_by = now + timeout.connect if timeout.connect else None
-    end_by = now + timeout.total if timeout.total else None
+    connect_by, end_by = deadline(now, timeout.connect), deadline(now, timeout.total)
     taken: list[_core.HTTPConnection] = []
     try:
         while len(taken) < n:

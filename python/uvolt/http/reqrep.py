@@ -64,7 +64,7 @@ class ConnectionKey(NamedTuple):
     host: str
     port: int | None
     is_ssl: bool
-    ssl: ssl.SSLContext | bool | Fingerprint
+    ssl: SSLArgument
     proxy: URL | None = None
     proxy_auth: BasicAuth | None = None
     proxy_headers_hash: int | None = None
@@ -106,12 +106,16 @@ class Fingerprint:
             raise ServerFingerprintMismatch(self._fingerprint, got, host, port)
 
 
+SSLArgument = ssl.SSLContext | bool | Fingerprint
+"""How a server is verified: as a context says, as usual or not at all, by its certificate."""
+
+
 def merge_ssl_params(
-    ssl_: ssl.SSLContext | bool | Fingerprint | None,
+    ssl_: SSLArgument | None,
     verify_ssl: bool | None = None,
     ssl_context: ssl.SSLContext | None = None,
     fingerprint: bytes | None = None,
-) -> ssl.SSLContext | bool | Fingerprint:
+) -> SSLArgument:
     """The one `ssl` of it and its three old names, of which at most one may be used.
 
     Raises ValueError for two of them, TypeError for an ssl of another type.

@@ -80,6 +80,22 @@ def session_timeout(timeout: Any, read_timeout: Any, conn_timeout: float | None)
     )
 
 
+def deadline(now: float, seconds: float | None) -> float | None:
+    """When so many seconds from now are over; None: never, for None and for 0."""
+    return now + seconds if seconds else None
+
+
+def earliest(*whens: float | None) -> float | None:
+    """The first of these times; None is never."""
+    return min((when for when in whens if when is not None), default=None)
+
+
+def is_timeout(exc: BaseException) -> bool:
+    """Whether an exception is the end of a timeout. ETIMEDOUT of the system is not one, though its
+    class is the same from Python 3.11 on."""
+    return isinstance(exc, asyncio.TimeoutError) and getattr(exc, "errno", None) is None
+
+
 class Expiry:
     """`async with`, but plain: the task is cancelled at `when` of loop.time(), and that becomes
     asyncio.TimeoutError. asyncio.timeout_at() for all versions of Python.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterable, MutableSequence
+from collections.abc import Awaitable, Callable, MutableSequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, overload
 
@@ -18,7 +18,7 @@ from yarl import URL
 
 from .. import _core
 from . import _support
-from .timeouts import ClientTimeout, Expiry
+from .timeouts import ClientTimeout, Expiry, deadline, earliest
 
 if TYPE_CHECKING:
     from .client import ClientSession
@@ -426,14 +426,13 @@ class Traces:
 
     async def start(
         self,
-        configs: Iterable[Any],
         context: object,
         method: str,
         url: URL,
         headers: CIMultiDict[str],
     ) -> None:
         """on_request_start of each; context: what the call has as trace_request_ctx."""
-        for config in configs:
+        for config in self._session._trace_configs:
             own = config.trace_config_ctx(trace_request_ctx=context)
             params = params_for(type(config), "request_start")(method, url, headers)
             await config.on_request_start.send(self._session, own, params)
@@ -475,10 +474,8 @@ class Connect:
         self._route = route
         self._timeout = timeout
         self._end_by = end_by
-        self._connect_by = None
         self._loop = connector._loop
-        if timeout.connect:
-            self._connect_by = self._loop.time() + timeout.connect
+        self._connect_by = deadline(self._loop.time(), timeout.connect)
 
     async def __call__(self, fresh: bool) -> tuple[_core.HTTPConnection, bytes, bytes | None]:
         """(connection, head, body): what is sent, and on what."""
@@ -515,13 +512,10 @@ class Connect:
             conn.close()
 
     async def _wait(self, pool: _core.HTTPPool) -> _core.HTTPConnection:
-        by = self._connect_by
-        pool_timeout = getattr(self._timeout, "pool", None)  # aiohttp's has none
-        if pool_timeout:
-            pool_by = self._loop.time() + pool_timeout
-            by = pool_by if by is None else min(by, pool_by)
+        seconds = getattr(self._timeout, "pool", None)  # aiohttp's has none
+        pool_by = deadline(self._loop.time(), seconds)
         try:
-            with Expiry(self._loop, by):
+            with Expiry(self._loop, earliest(self._connect_by, pool_by)):
                 return await pool.acquire(self._route)
         except asyncio.TimeoutError as exc:
             raise _support.pool_timeout(self._request.url) from exc

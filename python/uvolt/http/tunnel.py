@@ -16,7 +16,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from . import _support
-from .dial import TLS, Limit, SSLArgument, hand_over, make_tls, translated
+from .dial import TLS, Limit, hand_over, make_tls, translated
 from .exceptions import (
     BadHttpMessage,
     ClientConnectorError,
@@ -25,7 +25,7 @@ from .exceptions import (
     ServerDisconnectedError,
 )
 from .proxy import Proxy, ProxyKey, connect_headers, is_forwarded
-from .reqrep import ConnectionKey, RequestInfo
+from .reqrep import ConnectionKey, Fingerprint, RequestInfo, SSLArgument
 from .request import AUTO_HEADERS, serialize
 from .socks import SocksError, handshake
 
@@ -71,7 +71,7 @@ def _proxy_itself(connector: TCPConnector, key: ProxyKey) -> tuple[ConnectionKey
     if connector._proxy_ssl is not None:
         choices = (connector._proxy_ssl,)
     elif key.is_ssl:
-        choices = tuple(True if hasattr(c, "fingerprint") else c for c in choices)
+        choices = tuple(True if isinstance(c, Fingerprint) else c for c in choices)
     is_ssl = url.scheme == "https"
     near = ConnectionKey(url.raw_host, url.port, is_ssl, choices[0])
     return near, make_tls(choices, url.raw_host) if is_ssl else None

@@ -6,10 +6,11 @@ import asyncio
 
 from .. import _core
 from .connector import HIGH_LEVEL_SCHEMAS, BaseConnector
-from .dial import Limit, hand_over, make_tls
+from .dial import Limit, hand_over
 from .exceptions import UnixClientConnectorError
 from .helpers import _Sentinel, sentinel
 from .reqrep import ConnectionKey
+from .timeouts import is_timeout
 
 __all__ = ("NamedPipeConnector", "UnixConnector")
 
@@ -46,8 +47,7 @@ class UnixConnector(BaseConnector):
         return self._path
 
     async def _connect(self, conn: _core.HTTPConnection, key: ConnectionKey, limit: Limit) -> None:
-        tls = make_tls((key.ssl,), key.server_hostname or key.host) if key.is_ssl else None
-        context, name, fingerprint = (None, None, None) if tls is None else tls
+        context, name, fingerprint = self._tls(key) or (None, None, None)
         try:
             with limit.of_attempt():
                 transport, _ = await self._loop.create_unix_connection(
@@ -55,7 +55,7 @@ class UnixConnector(BaseConnector):
                 )
                 hand_over(transport, conn, fingerprint)
         except OSError as exc:
-            if isinstance(exc, asyncio.TimeoutError) and exc.errno is None:
+            if is_timeout(exc):
                 raise
             raise UnixClientConnectorError(self._path, key, exc) from exc
 

@@ -17,6 +17,7 @@ from .exceptions import (
     ClientPayloadError,
     UploadAbortedError,
 )
+from .timeouts import is_timeout
 
 if TYPE_CHECKING:
     from .request import ClientRequest
@@ -103,7 +104,7 @@ class Upload:
             return None
         except OSError as exc:
             error = exc
-            if not (isinstance(exc, asyncio.TimeoutError) and exc.errno is None):
+            if not is_timeout(exc):
                 error = ClientOSError(exc.errno, f"Can not write request body for {request.url}")
                 error.__cause__ = exc
             if writer.failed is exc:

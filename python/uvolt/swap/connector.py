@@ -15,8 +15,6 @@ from .classes import SwapType, falls_back
 
 __all__ = ("ConnectorMixin", "ConnectorType")
 
-IN_USE = ("new", "taken", "busy")  # states of a connection that somebody has
-
 
 class ConnectorType(SwapType):
     """Makes connectors: ours, or aiohttp's own for a loop that is not uvolt's."""
@@ -73,40 +71,29 @@ class ConnectorMixin:
 
     # ---- what is looked at from outside, though its names are private
 
-    def _connections(self, *states: str) -> dict[Any, list[Any]]:
-        found: dict[Any, list[Any]] = {}
-        pool: Any = None if self._companion_only else self._pool  # type: ignore[attr-defined]
-        for connection in () if pool is None else pool.connections:
-            if connection.state in states:
-                found.setdefault(connection.key, []).append(connection)
-        return found
-
     @property
     def _conns(self) -> dict[Any, list[tuple[Any, float]]]:
-        """The idle connections by key, as aiohttp keeps them; a copy."""
-        if self._companion_only:
-            return self._companion._conns  # type: ignore[no-any-return]
-        idle = self._connections("idle")
-        return {key: [(connection, 0.0) for connection in idle[key]] for key in idle}
+        """The connections that are kept, by their keys."""
+        which: Any = self._companion if self._companion_only else super()
+        return which._conns  # type: ignore[no-any-return]
 
     @property
     def _acquired_per_host(self) -> dict[Any, set[Any]]:
-        """Those in use by key; a copy."""
-        if self._companion_only:
-            return self._companion._acquired_per_host  # type: ignore[no-any-return]
-        return {key: set(used) for key, used in self._connections(*IN_USE).items()}
+        """Those that are in use, by their keys."""
+        which: Any = self._companion if self._companion_only else super()
+        return which._acquired_per_host  # type: ignore[no-any-return]
 
     @property
     def _acquired(self) -> set[Any]:
-        """Those in use; a copy."""
-        return set().union(*self._acquired_per_host.values())
+        """Those that are in use."""
+        which: Any = self._companion if self._companion_only else super()
+        return which._acquired  # type: ignore[no-any-return]
 
     @property
     def closed(self) -> bool:
         """Whether close() was called."""
-        if self._companion_only:
-            return bool(self._companion.closed)
-        return bool(super().closed)  # type: ignore[misc]
+        which: Any = self._companion if self._companion_only else super()
+        return which.closed  # type: ignore[no-any-return]
 
     def _close(self) -> None:
         """close() that nobody waits for: what `with connector:` (deprecated) ends with."""
