@@ -8,6 +8,12 @@ import _testcapi
 warnings.simplefilter("ignore")
 sys.unraisablehook = lambda args: None  # CPython's own finalizers run short of memory, too
 
+# 3.13's own dict of current tasks breaks when it cannot grow: it is given room for all there are.
+ROOM = dict.fromkeys(range(100_000))
+asyncio.tasks._current_tasks.update(ROOM)
+for key in ROOM:
+    del asyncio.tasks._current_tasks[key]
+
 
 def fail_at(number):
     """From now on. None: no allocation fails."""

@@ -125,8 +125,6 @@ finally:
     ("scenario", "attempts"), [("reused", 80), ("made", 150), ("waited", 40), ("closed", 30)]
 )
 def test_an_allocation_fails(scenario: str, attempts: int) -> None:
-    if support.PY == (3, 13) and scenario == "waited":
-        pytest.skip("_asyncio's dict of current tasks breaks when it cannot grow in enter_task()")
     out = support.script(
         "uvolt",
         SCRIPT,
