@@ -77,10 +77,18 @@ class Limit:
 # ---- TLS and errors -----------------------------------------------------------------------------
 
 
-@functools.cache
 def default_context(verified: bool) -> ssl_module.SSLContext:
-    """The process's context for ssl=True, and the one for ssl=False: made when first used, since
-    reading the certificates of all authorities takes milliseconds."""
+    """The process's context for ssl=True, and the one for ssl=False."""
+    return _made_context(verified) if lent_context is None else lent_context(verified)
+
+
+lent_context: Callable[[bool], ssl_module.SSLContext] | None = None
+"""While aiohttp's names are ours: aiohttp's default contexts serve us too, one set for both."""
+
+
+@functools.cache
+def _made_context(verified: bool) -> ssl_module.SSLContext:
+    """Made when first used: reading the certificates of all authorities takes milliseconds."""
     context = ssl_module.create_default_context()
     if not verified:
         context.check_hostname = False

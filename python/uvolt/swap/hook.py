@@ -54,9 +54,12 @@ class _Loader:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run aiohttp's own code, then the swap."""
+        from . import certificates
+
         assert module.__spec__ is not None
         module.__loader__ = module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
+        with certificates.read_later():
+            self._loader.exec_module(module)
         if self._finder in sys.meta_path:  # else it was called off meanwhile
             self._finder.remove()
             from . import names

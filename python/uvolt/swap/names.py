@@ -20,7 +20,7 @@ import aiohttp.cookiejar
 import aiohttp.payload
 
 from .. import http
-from ..http import exceptions
+from ..http import dial, exceptions
 from ..http.payload import PAYLOAD_REGISTRY
 from . import errors
 from .classes import SwapABCMeta, SwapType, logger
@@ -184,6 +184,8 @@ def put_in() -> None:
     _is_in = True
     exceptions._raised_instead.update(_raised)
     PAYLOAD_REGISTRY.ask_next = _payload_of_aiohttp
+    if _CONTEXTS <= vars(aiohttp.connector).keys():
+        dial.lent_context = _context_of_aiohttp
     for module_name in INSIDE:
         module = sys.modules[module_name]
         module.__class__ = _view_of(module, _made)
@@ -198,6 +200,7 @@ def put_back() -> None:
     _is_in = False
     exceptions._raised_instead.clear()
     PAYLOAD_REGISTRY.ask_next = None
+    dial.lent_context = None
     for module_name in INSIDE:
         sys.modules[module_name].__class__ = ModuleType
     _replace(_made, _originals)
@@ -209,6 +212,16 @@ def _payload_of_aiohttp(data: Any, *args: Any, **kwargs: Any) -> Any:
         return aiohttp.PAYLOAD_REGISTRY.get(data, *args, **kwargs)
     except aiohttp.payload.LookupError:
         return None
+
+
+_CONTEXTS = frozenset({"_SSL_CONTEXT_VERIFIED", "_SSL_CONTEXT_UNVERIFIED"})
+
+
+def _context_of_aiohttp(verified: bool) -> Any:
+    """What its own connectors speak TLS with: so each certificate is read once in a process, and
+    somebody who has put another context there finds it used."""
+    module: Any = aiohttp.connector
+    return module._SSL_CONTEXT_VERIFIED if verified else module._SSL_CONTEXT_UNVERIFIED
 
 
 def _replace(old: dict[str, Any], new: dict[str, Any]) -> None:
