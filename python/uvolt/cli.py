@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
-import ssl
 import sys
-import sysconfig
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from . import __version__, _core, libuv_version
 from . import install as install_loop
+
+if TYPE_CHECKING:  # else imported by who needs it: `uvolt run` starts as fast as it can
+    import argparse
 
 EPILOG = "`uvolt COMMAND --help` tells more about a command."
 
@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="uvolt", description="uvolt: an asyncio event loop in C on libuv.", epilog=EPILOG
     )
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="uvolt run",
         usage=RUN_USAGE,
@@ -80,28 +84,35 @@ def _run_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run_options(words: list[str]) -> tuple[bool, bool]:
+    """(--no-aiohttp, --debug) of our own options."""
+    if not set(words) <= {"--no-aiohttp", "--debug"}:  # an abbreviation, --help or an error
+        options = _run_parser().parse_args(words)
+        return options.no_aiohttp, options.debug
+    return "--no-aiohttp" in words, "--debug" in words
+
+
 def _run(words: list[str]) -> int:
-    parser = _run_parser()
     start = 0  # our own options end where the program is named
     while start < len(words) and words[start].startswith("--"):
         start += 1
-    options = parser.parse_args(words[:start])
+    no_aiohttp, debug = _run_options(words[:start])
     rest = words[start:]
     if not rest:
-        parser.error("name a script, or a module with -m")
+        _run_parser().error("name a script, or a module with -m")
     module = None
     if rest[0].startswith("-m"):
         module = rest.pop(0)[2:] or (rest.pop(0) if rest else "")
         if not module:
-            parser.error("argument -m: expected a module name")
+            _run_parser().error("argument -m: expected a module name")
     elif rest[0].startswith("-"):
-        parser.parse_args(rest[:1])  # -h, or an error
-        parser.error(f"unrecognized arguments: {rest[0]}")
-    if options.debug:
+        _run_parser().parse_args(rest[:1])  # -h, or an error
+        _run_parser().error(f"unrecognized arguments: {rest[0]}")
+    if debug:
         os.environ["PYTHONASYNCIODEBUG"] = "1"
     from .program import run_module, run_path
 
-    install_loop(aiohttp=not options.no_aiohttp)
+    install_loop(aiohttp=not no_aiohttp)
     if module is not None:
         return run_module(module, rest)
     return run_path(rest[0], rest[1:])
@@ -119,6 +130,8 @@ def _aiohttp_version() -> str:
 
 
 def _tls_engine() -> str:
+    import ssl
+
     engine, why = _core.tls_engine()
     return f"{engine}, {ssl.OPENSSL_VERSION}" if why is None else f"{engine} ({why})"
 
@@ -134,6 +147,9 @@ def _codings() -> str:
 
 
 def _info() -> int:
+    import platform
+    import sysconfig
+
     build = "debug" if sysconfig.get_config_var("Py_DEBUG") else "release"
     flags = sysconfig.get_config_var("CFLAGS") or "unknown"
     lines = {
