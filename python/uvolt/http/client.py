@@ -732,6 +732,25 @@ class _SessionRequestContextManager:
         await self._session.close()
 
 
+def session_for_one(
+    session_class: Any,
+    connector_class: Any,
+    arguments: dict[str, Any],
+    version: Any,
+    connector: Any,
+    loop: Any,
+) -> Any:
+    """The session of one request(). Of the request's arguments it takes those that are a session's
+    to itself: cookies and timeout. uvolt.swap has classes of its own."""
+    taken = {name: arguments.pop(name) for name in ("cookies", "timeout") if name in arguments}
+    is_own = connector is None
+    if is_own:
+        connector = connector_class(loop=loop, force_close=True)
+    return session_class(
+        loop=loop, version=version, connector=connector, connector_owner=is_own, **taken
+    )
+
+
 def request(
     method: str,
     url: StrOrURL,
@@ -743,13 +762,5 @@ def request(
 ) -> _SessionRequestContextManager:
     """One request with a session of its own, for `async with`. The arguments are ClientSession's
     request()'s; a connector that is given stays open."""
-    owner = connector is None
-    session = ClientSession(
-        loop=loop,
-        cookies=kwargs.pop("cookies", None),
-        version=version,
-        timeout=kwargs.pop("timeout", sentinel),
-        connector=TCPConnector(loop=loop, force_close=True) if connector is None else connector,
-        connector_owner=owner,
-    )
+    session = session_for_one(ClientSession, TCPConnector, kwargs, version, connector, loop)
     return _SessionRequestContextManager(session._request(method, url, **kwargs), session)

@@ -21,6 +21,7 @@ import aiohttp.payload
 
 from .. import http
 from ..http import dial, exceptions
+from ..http.client import session_for_one
 from ..http.payload import PAYLOAD_REGISTRY
 from . import errors
 from .classes import SwapABCMeta, SwapType, logger
@@ -113,16 +114,7 @@ def _make_request(session_class: Any, connector_class: Any) -> Any:
         **kwargs: Any,
     ) -> Any:
         """One request with a session of its own, for `async with`: as aiohttp.request()."""
-        for_session = {name: kwargs.pop(name) for name in ("cookies", "timeout") if name in kwargs}
-        session = session_class(
-            loop=loop,
-            version=version,
-            connector=connector_class(loop=loop, force_close=True)
-            if connector is None
-            else connector,
-            connector_owner=connector is None,
-            **for_session,
-        )
+        session = session_for_one(session_class, connector_class, kwargs, version, connector, loop)
         manager: Any = aiohttp.client._SessionRequestContextManager
         return manager(session._request(method, url, **kwargs), session)
 
