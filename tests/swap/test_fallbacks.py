@@ -244,3 +244,49 @@ def test_payload_types_of_aiohttps_registry(swapped, fallbacks):
 
     run(main)
     assert fallbacks == []
+
+
+@pytest.mark.parametrize("owner", [True, False])
+@pytest.mark.parametrize("of", ["itself", "subclass"])
+def test_a_session_that_falls_back_has_the_connector_it_was_given(of, owner, swapped, fallbacks):
+    class Response(swapped.ClientResponse):
+        pass
+
+    with pytest.warns(DeprecationWarning, match="discouraged"):
+
+        class Session(swapped.ClientSession):
+            pass
+
+    kind = {"itself": swapped.ClientSession, "subclass": Session}[of]
+
+    async def main():
+        connector = swapped.TCPConnector()
+        options = {"connector": connector, "connector_owner": owner, "response_class": Response}
+        async with server() as url, kind(**options) as session:
+            await works(session, url)
+            assert session.connector is connector
+        assert session.closed
+        assert connector.closed is owner
+        await connector.close()
+        assert connector.closed
+
+    run(main)
+    assert any("response_class" in line for line in fallbacks), fallbacks
+
+
+@pytest.mark.parametrize("loop", ["uvolt", "asyncio"])
+def test_arguments_by_position(loop, tmp_path, swapped):
+    path = str(tmp_path / "socket")
+
+    async def main():
+        given = (path, False, 15.0, 10, 0, asyncio.get_running_loop())
+        connector = swapped.UnixConnector(*given)
+        assert connector.limit == 10
+        async with server(path=path) as url, swapped.ClientSession(connector=connector) as session:
+            await works(session, url, "Python")
+            async with session.ws_connect(f"{url}/chat") as socket:
+                assert "headers" in await socket.receive_json()
+        with pytest.raises(TypeError):
+            swapped.UnixConnector(*given, 1)
+
+    run(main, loop)

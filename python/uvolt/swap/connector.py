@@ -7,6 +7,7 @@ asks this one for a connection: a session from before the swap, a WebSocket, one
 from __future__ import annotations
 
 import asyncio
+import inspect
 import warnings
 from typing import Any
 
@@ -20,11 +21,16 @@ class ConnectorType(SwapType):
     """Makes connectors: ours, or aiohttp's own for a loop that is not uvolt's."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        why = why_not(kwargs) if "_original" in cls.__dict__ else None
+        why = why_not(by_name(cls._original, args, kwargs)) if "_original" in cls.__dict__ else None
         if why is None:
             return super().__call__(*args, **kwargs)
         falls_back(cls.__name__, why)
         return cls._original(*args, **kwargs)
+
+
+def by_name(original: Any, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of one of aiohttp's classes. TypeError for others than it takes."""
+    return dict(inspect.signature(original).bind(*args, **kwargs).arguments) if args else kwargs
 
 
 def why_not(kwargs: dict[str, Any]) -> str | None:
@@ -42,24 +48,24 @@ class ConnectorMixin:
     _companion_only = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._arguments = (args, kwargs)
-        why = None if "_original" in type(self).__dict__ else why_not(kwargs)
+        kind: Any = type(self)
+        self._arguments = by_name(kind._original, args, kwargs)
+        why = None if "_original" in kind.__dict__ else why_not(self._arguments)
         if why is None:
-            super().__init__(*args, **kwargs)
+            super().__init__(**self._arguments)
             return
-        falls_back(type(self).__name__, why)
+        falls_back(kind.__name__, why)
         self._companion_only = True
-        self._loop = kwargs.get("loop") or asyncio.get_running_loop()
+        self._loop = self._arguments.get("loop") or asyncio.get_running_loop()
         self._aiohttps()
 
     def _aiohttps(self) -> Any:
         """The companion, made when it is first needed."""
         if self._companion is None:
-            args, kwargs = self._arguments
             original: Any = type(self)._original  # type: ignore[attr-defined]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # this one has warned
-                self._companion = original(*args, **dict(kwargs, loop=self._loop))
+                self._companion = original(**dict(self._arguments, loop=self._loop))
         return self._companion
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:

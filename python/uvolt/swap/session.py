@@ -121,9 +121,6 @@ class SessionMixin:
         """Have the companion do everything: for subclasses, whose objects must be theirs."""
         base_url, kwargs = self._arguments
         kind: Any = type(self)
-        connector = kwargs.get("connector")
-        if connector is not None and type.__instancecheck__(BaseConnector, connector):
-            kwargs = dict(kwargs, connector=connector._aiohttps())
         if kwargs.get("response_class") is kind._response:
             kwargs = {name: kwargs[name] for name in kwargs if name != "response_class"}
         self._companion = own = kind._original(base_url, **kwargs)
