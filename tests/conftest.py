@@ -11,6 +11,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 import support  # noqa: E402
 
 _finished = 0
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The servers.Certificates of the servers that tests start."""
+    import servers  # most tests start none
+
+    return servers.Certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
 def pytest_collection_finish() -> None:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import support
 import trustme
 
@@ -467,3 +468,17 @@ def dante(certificates: Certificates) -> Iterator[Server]:
         words += ["-p", str(path / "pid")]
         with process(words, path / "log", lambda: answers(port)) as child:
             yield Server(port, 0, path, certificates, child)
+
+
+# -- fixtures -------------------------------------------------------------------------------------
+
+
+def fixture(start: Callable[[Certificates], Any], scope: Any) -> Any:
+    """A fixture of one of these servers, which runs for a "session" or for a "module" of tests."""
+
+    @pytest.fixture(scope=scope)
+    def server(certificates: Certificates) -> Iterator[Server]:
+        with start(certificates) as running:
+            yield running
+
+    return server

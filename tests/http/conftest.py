@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import servers
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import forms_support  # noqa: E402
 import http_support  # noqa: E402
+import reader_support  # noqa: E402
 
 
 @pytest.fixture(params=http_support.clients())
@@ -31,22 +33,15 @@ def ours() -> http_support.Client:
     return http_support.Client("uvolt")
 
 
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> servers.Certificates:
-    return servers.Certificates.make(tmp_path_factory.mktemp("certificates"))
-
-
 # Servers of a module, not of the session: tests/net makes sure that no child is left.
-@pytest.fixture(scope="module")
-def nginx(certificates: servers.Certificates) -> Iterator[servers.Server]:
-    with servers.nginx(certificates) as server:
-        yield server
+nginx = servers.fixture(servers.nginx, "module")
+uvicorn = servers.fixture(servers.uvicorn, "module")
 
 
-@pytest.fixture(scope="module")
-def uvicorn(certificates: servers.Certificates) -> Iterator[servers.Server]:
-    with servers.uvicorn(certificates) as server:
-        yield server
+@pytest.fixture(params=reader_support.READERS)
+def streams(request: pytest.FixtureRequest) -> Any:
+    """The module that has the StreamReader under test."""
+    return reader_support.READERS[request.param]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
 
 import pytest
 import servers
@@ -19,22 +18,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def tinyproxy(certificates: servers.Certificates) -> Iterator[servers.Server]:
-    with servers.tinyproxy(certificates) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def microsocks(certificates: servers.Certificates) -> Iterator[servers.Server]:
-    with servers.microsocks(certificates) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def dante(certificates: servers.Certificates) -> Iterator[servers.Server]:
-    with servers.dante(certificates) as server:
-        yield server
+tinyproxy = servers.fixture(servers.tinyproxy, "module")
+microsocks = servers.fixture(servers.microsocks, "module")
+dante = servers.fixture(servers.dante, "module")
 
 
 async def get(http, url, **request):

@@ -6,20 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from reader_support import READERS, TEXT, feed, make, run, steps, waiting
-
-
-@pytest.fixture(params=READERS)
-def kind(request: pytest.FixtureRequest) -> Any:
-    return READERS[request.param]
-
+from reader_support import TEXT, feed, make, run, steps, waiting
 
 # ---- read() -------------------------------------------------------------------------------------
 
 
-def test_read_what_is_there(kind: Any) -> None:
+def test_read_what_is_there(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         feed(reader, b"abc", b"defgh", b"i")
         assert await reader.read(0) == b""
         assert await reader.read(1) == b"a"
@@ -31,9 +25,9 @@ def test_read_what_is_there(kind: Any) -> None:
     run(main)
 
 
-def test_read_does_not_suspend_when_data_is_there(kind: Any) -> None:
+def test_read_does_not_suspend_when_data_is_there(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         feed(reader, TEXT)
         for call in (reader.read(3), reader.readline(), reader.readexactly(2), reader.readany()):
             with pytest.raises(StopIteration) as stop:
@@ -45,9 +39,9 @@ def test_read_does_not_suspend_when_data_is_there(kind: Any) -> None:
     run(main)
 
 
-def test_read_waits(kind: Any) -> None:
+def test_read_waits(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         task = await waiting(reader.read(10))
         feed(reader, b"abc", eof=False)
         assert await task == b"abc"
@@ -59,9 +53,9 @@ def test_read_waits(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("n", [-1, -5])
-def test_read_all(kind: Any, n: int) -> None:
+def test_read_all(streams: Any, n: int) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         feed(reader, b"abc", eof=False)
         task = await waiting(reader.read(n))
         for piece in (b"d", b"", b"e" * 100_000):
@@ -74,9 +68,9 @@ def test_read_all(kind: Any, n: int) -> None:
     run(main)
 
 
-def test_readany(kind: Any) -> None:
+def test_readany(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         feed(reader, b"abc", b"def", eof=False)
         assert await reader.readany() == b"abcdef"
         task = await waiting(reader.readany())
@@ -87,9 +81,9 @@ def test_readany(kind: Any) -> None:
     run(main)
 
 
-def test_read_nowait(kind: Any) -> None:
+def test_read_nowait(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         assert reader.read_nowait() == b""
         feed(reader, b"abc", b"def", b"ghi", eof=False)
         assert reader.read_nowait(2) == b"ab"
@@ -107,11 +101,11 @@ def test_read_nowait(kind: Any) -> None:
     run(main)
 
 
-def test_wake_without_data(kind: Any) -> None:
+def test_wake_without_data(streams: Any) -> None:
     """The end of a chunk wakes who waits; read() goes on waiting."""
 
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         reader.begin_http_chunk_receiving()
         feed(reader, b"abc", eof=False)
         assert await reader.read(3) == b"abc"
@@ -128,9 +122,9 @@ def test_wake_without_data(kind: Any) -> None:
 # ---- readexactly() ------------------------------------------------------------------------------
 
 
-def test_readexactly(kind: Any) -> None:
+def test_readexactly(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         assert await reader.readexactly(0) == b""
         assert await reader.readexactly(-3) == b""
         feed(reader, b"abc", eof=False)
@@ -151,9 +145,9 @@ def test_readexactly(kind: Any) -> None:
     run(main)
 
 
-def test_readexactly_more_than_the_marks(kind: Any) -> None:
+def test_readexactly_more_than_the_marks(streams: Any) -> None:
     async def main() -> None:
-        reader, protocol = make(kind, 10)
+        reader, protocol = make(streams, 10)
         feed(reader, b"x" * 30, eof=False)
         assert protocol.paused
         task = await waiting(reader.readexactly(100))
@@ -167,9 +161,9 @@ def test_readexactly_more_than_the_marks(kind: Any) -> None:
 # ---- lines --------------------------------------------------------------------------------------
 
 
-def test_readline(kind: Any) -> None:
+def test_readline(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         feed(reader, TEXT)
         lines = TEXT.splitlines(keepends=True)
         assert [await reader.readline() for _ in lines] == lines
@@ -178,19 +172,19 @@ def test_readline(kind: Any) -> None:
     run(main)
 
 
-def test_lines_in_pieces_of_any_size(kind: Any) -> None:
+def test_lines_in_pieces_of_any_size(streams: Any) -> None:
     async def main() -> None:
         for size in range(1, len(TEXT)):
-            reader, _ = make(kind)
+            reader, _ = make(streams)
             feed(reader, *(TEXT[i : i + size] for i in range(0, len(TEXT), size)))
             assert [line async for line in reader] == TEXT.splitlines(keepends=True)
 
     run(main)
 
 
-def test_readline_waits(kind: Any) -> None:
+def test_readline_waits(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         for i in range(len(TEXT)):
             task = await waiting(reader.readline())
             feed(reader, TEXT[i : i + 1], eof=False)
@@ -206,12 +200,12 @@ def test_readline_waits(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("separator", [b"\r\n", b"*!*", b"aab", b"$" * 300])
-def test_readuntil(kind: Any, separator: bytes) -> None:
+def test_readuntil(streams: Any, separator: bytes) -> None:
     async def main() -> None:
         first, second = b"one" + separator, b"aaaa" + separator
         data = first + second + separator + b"rest" + separator[:-1]
         for size in (1, 2, 3, 5, 50, 1000):
-            reader, _ = make(kind)
+            reader, _ = make(streams)
             pieces = [data[i : i + size] for i in range(0, len(data), size)]
             feed(reader, *pieces[:10], eof=False)
             task = asyncio.ensure_future(reader.readuntil(separator))
@@ -228,9 +222,9 @@ def test_readuntil(kind: Any, separator: bytes) -> None:
     run(main)
 
 
-def test_readuntil_nothing(kind: Any) -> None:
+def test_readuntil_nothing(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         with pytest.raises(ValueError, match="^Separator should be at least one-byte string$"):
             await reader.readuntil(b"")
 
@@ -247,9 +241,9 @@ def test_readuntil_nothing(kind: Any) -> None:
         ([b"x" * 200], {"max_line_length": 150}, b""),
     ],
 )
-def test_line_too_long(kind: Any, pieces: list[bytes], options: Any, rest: bytes) -> None:
+def test_line_too_long(streams: Any, pieces: list[bytes], options: Any, rest: bytes) -> None:
     async def main() -> None:
-        reader, _ = make(kind, 2 if pieces[0] == b"li" else 4)
+        reader, _ = make(streams, 2 if pieces[0] == b"li" else 4)
         feed(reader, *pieces)
         limit = options.get("max_line_length", reader.get_read_buffer_limits()[1])
         with pytest.raises(Exception, match=rf"Got more than {limit} bytes when reading: b'") as e:
@@ -261,9 +255,9 @@ def test_line_too_long(kind: Any, pieces: list[bytes], options: Any, rest: bytes
     run(main)
 
 
-def test_line_too_long_while_it_comes(kind: Any) -> None:
+def test_line_too_long_while_it_comes(streams: Any) -> None:
     async def main() -> None:
-        reader, protocol = make(kind, 4)
+        reader, protocol = make(streams, 4)
         task = await waiting(reader.readline())
         for _ in range(2):
             feed(reader, b"abcd", eof=False)
@@ -276,11 +270,11 @@ def test_line_too_long_while_it_comes(kind: Any) -> None:
     run(main)
 
 
-def test_line_longer_than_the_marks(kind: Any) -> None:
+def test_line_longer_than_the_marks(streams: Any) -> None:
     """Who waits for more is not kept from it by back-pressure."""
 
     async def main() -> None:
-        reader, protocol = make(kind, 4)
+        reader, protocol = make(streams, 4)
         task = await waiting(reader.readline(max_line_length=1000))
         for _ in range(50):
             feed(reader, b"0123456789", eof=False)
@@ -295,9 +289,9 @@ def test_line_longer_than_the_marks(kind: Any) -> None:
 # ---- chunks -------------------------------------------------------------------------------------
 
 
-def test_readchunk_without_chunks(kind: Any) -> None:
+def test_readchunk_without_chunks(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         feed(reader, b"part1", b"part2", eof=False)
         assert await reader.readchunk() == (b"part1", False)
         assert await reader.readchunk() == (b"part2", False)
@@ -310,9 +304,9 @@ def test_readchunk_without_chunks(kind: Any) -> None:
     run(main)
 
 
-def test_readchunk(kind: Any) -> None:
+def test_readchunk(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         reader.begin_http_chunk_receiving()
         feed(reader, b"part1", b"part2", eof=False)
         assert await reader.readchunk() == (b"part1", False)
@@ -337,9 +331,9 @@ def test_readchunk(kind: Any) -> None:
     run(main)
 
 
-def test_readchunk_mixed_with_read(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_readchunk_mixed_with_read(streams: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         for piece in (b"abcd", b"efgh", b"ijkl"):
             reader.begin_http_chunk_receiving()
             feed(reader, piece, eof=False)
@@ -355,9 +349,9 @@ def test_readchunk_mixed_with_read(kind: Any, caplog: pytest.LogCaptureFixture) 
     run(main)
 
 
-def test_chunk_calls_out_of_order(kind: Any) -> None:
+def test_chunk_calls_out_of_order(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         with pytest.raises(RuntimeError, match="without calling begin_chunk_receiving first"):
             reader.end_http_chunk_receiving()
         feed(reader, b"x", eof=False)
@@ -367,9 +361,9 @@ def test_chunk_calls_out_of_order(kind: Any) -> None:
     run(main)
 
 
-def test_many_chunks_pause(kind: Any) -> None:
+def test_many_chunks_pause(streams: Any) -> None:
     async def main() -> None:
-        reader, protocol = make(kind, 160)  # 10 ends
+        reader, protocol = make(streams, 160)  # 10 ends
         for n in range(11):
             reader.begin_http_chunk_receiving()
             feed(reader, b"x", eof=False)
@@ -388,30 +382,30 @@ def test_many_chunks_pause(kind: Any) -> None:
 # ---- iterators ----------------------------------------------------------------------------------
 
 
-def test_iterators(kind: Any) -> None:
+def test_iterators(streams: Any) -> None:
     async def main() -> None:
         for size in (1, 7, 1000):
             pieces = [TEXT[i : i + size] for i in range(0, len(TEXT), size)]
-            reader, _ = make(kind)
+            reader, _ = make(streams)
             feed(reader, *pieces)
             assert [line async for line in reader] == TEXT.splitlines(keepends=True)
-            reader, _ = make(kind)
+            reader, _ = make(streams)
             feed(reader, *pieces)
             read = [part async for part in reader.iter_chunked(10)]
             assert read == [TEXT[i : i + 10] for i in range(0, len(TEXT), 10)]
-            reader, _ = make(kind)
+            reader, _ = make(streams)
             feed(reader, *pieces)
             assert [part async for part in reader.iter_any()] == [TEXT]
-            reader, _ = make(kind)
+            reader, _ = make(streams)
             feed(reader, TEXT)
             assert [part async for part in reader.iter_chunks()] == [(TEXT, False)]
 
     run(main)
 
 
-def test_iterator_waits(kind: Any) -> None:
+def test_iterator_waits(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         iterator = aiter_of(reader.iter_chunked(n=10))
         task = await waiting(iterator.__anext__())
         feed(reader, b"abc", eof=False)

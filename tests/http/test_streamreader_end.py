@@ -11,18 +11,12 @@ from typing import Any
 import pytest
 from reader_support import READERS, TEXT, Protocol, feed, make, outcome, run, steps, waiting
 
-
-@pytest.fixture(params=READERS)
-def kind(request: pytest.FixtureRequest) -> Any:
-    return READERS[request.param]
-
-
 # ---- the end ------------------------------------------------------------------------------------
 
 
-def test_eof(kind: Any) -> None:
+def test_eof(streams: Any) -> None:
     async def main() -> None:
-        reader, protocol = make(kind)
+        reader, protocol = make(streams)
         assert not reader.is_eof() and not reader.at_eof()
         feed(reader, b"x", eof=False)
         calls: list[str] = []
@@ -44,9 +38,9 @@ def test_eof(kind: Any) -> None:
     run(main)
 
 
-def test_eof_callback_raises(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_eof_callback_raises(streams: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         calls: list[int] = []
         reader.on_eof(lambda: 1 / 0)
         reader.on_eof(lambda: calls.append(1))
@@ -59,9 +53,9 @@ def test_eof_callback_raises(kind: Any, caplog: pytest.LogCaptureFixture) -> Non
     assert all(r.exc_info and r.exc_info[0] is ZeroDivisionError for r in caplog.records)
 
 
-def test_feed_after_eof(kind: Any) -> None:
+def test_feed_after_eof(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         reader.feed_eof()
         with pytest.raises(AssertionError, match="feed_data after feed_eof"):
             reader.feed_data(b"x")
@@ -69,9 +63,9 @@ def test_feed_after_eof(kind: Any) -> None:
     run(main)
 
 
-def test_two_wait_for_the_end(kind: Any) -> None:
+def test_two_wait_for_the_end(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         task = await waiting(reader.wait_eof())
         with pytest.raises(AssertionError):
             await reader.wait_eof()
@@ -85,9 +79,9 @@ def test_two_wait_for_the_end(kind: Any) -> None:
     run(main)
 
 
-def test_reading_at_the_end_again_and_again(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_reading_at_the_end_again_and_again(streams: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         feed(reader, b"x")
         await reader.read(1)
         for _ in range(5):
@@ -122,9 +116,9 @@ def read_calls(reader: Any) -> list[Coroutine[Any, Any, Any]]:
     ]
 
 
-def test_exception(kind: Any) -> None:
+def test_exception(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         assert reader.exception() is None
         error = ValueError("why")
         feed(reader, b"abc", eof=False)
@@ -145,10 +139,10 @@ def test_exception(kind: Any) -> None:
     run(main)
 
 
-def test_exception_while_waiting(kind: Any) -> None:
+def test_exception_while_waiting(streams: Any) -> None:
     async def main() -> None:
         for i in range(12):
-            reader, _ = make(kind)
+            reader, _ = make(streams)
             calls = read_calls(reader)
             call = calls.pop(i)
             for other in calls:
@@ -170,9 +164,9 @@ def test_exception_while_waiting(kind: Any) -> None:
     run(main)
 
 
-def test_exception_class(kind: Any) -> None:
+def test_exception_class(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         reader.set_exception(exc=ValueError)
         assert reader.exception() is ValueError
         with pytest.raises(ValueError):
@@ -181,9 +175,9 @@ def test_exception_class(kind: Any) -> None:
     run(main)
 
 
-def test_connection_closed(kind: Any) -> None:
+def test_connection_closed(streams: Any) -> None:
     async def main() -> None:
-        reader, protocol = make(kind)
+        reader, protocol = make(streams)
         feed(reader, b"abc", eof=False)
         protocol.connected = False
         assert await reader.read(2) == b"ab"
@@ -205,9 +199,9 @@ def test_connection_closed(kind: Any) -> None:
         ("readchunk", "readchunk"),
     ],
 )
-def test_concurrent_readers(kind: Any, method: str, name: str) -> None:
+def test_concurrent_readers(streams: Any, method: str, name: str) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         task = await waiting(reader.read(1))
         with pytest.raises(RuntimeError) as error:
             await getattr(reader, method)()
@@ -220,9 +214,9 @@ def test_concurrent_readers(kind: Any, method: str, name: str) -> None:
     run(main)
 
 
-def test_cancelled(kind: Any) -> None:
+def test_cancelled(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         for call in (reader.read, reader.readany, reader.readline, reader.readchunk):
             task = await waiting(call())
             task.cancel()
@@ -236,9 +230,9 @@ def test_cancelled(kind: Any) -> None:
     run(main)
 
 
-def test_cancelled_in_the_turn_it_was_woken(kind: Any) -> None:
+def test_cancelled_in_the_turn_it_was_woken(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         task = await waiting(reader.read(1))
         feed(reader, b"a", eof=False)
         task.cancel()
@@ -255,11 +249,11 @@ def test_cancelled_in_the_turn_it_was_woken(kind: Any) -> None:
     run(main)
 
 
-def test_two_woken_in_one_turn(kind: Any) -> None:
+def test_two_woken_in_one_turn(streams: Any) -> None:
     """The first was woken and has not run; a second one comes before it."""
 
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         first = await waiting(reader.read(1))
         feed(reader, b"ab", eof=False)
         assert await reader.read(1) == b"a"
@@ -275,9 +269,9 @@ def test_two_woken_in_one_turn(kind: Any) -> None:
     run(main)
 
 
-def test_they_are_coroutines(kind: Any) -> None:
+def test_they_are_coroutines(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         feed(reader, TEXT, eof=False)
         for call in [*read_calls(reader), reader.wait_eof()]:
             assert isinstance(call, Coroutine)
@@ -294,9 +288,9 @@ def test_they_are_coroutines(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["read", "readany", "readline", "readchunk", "wait_eof"])
-def test_never_awaited(kind: Any, name: str) -> None:
+def test_never_awaited(streams: Any, name: str) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         with pytest.warns(
             RuntimeWarning, match=r"^coroutine 'StreamReader\.\w+' was never awaited$"
         ):
@@ -327,10 +321,10 @@ class Timer:
             raise asyncio.TimeoutError from None
 
 
-def test_timer(kind: Any) -> None:
+def test_timer(streams: Any) -> None:
     async def main() -> None:
         timer = Timer()
-        reader, _ = make(kind, timer=timer)
+        reader, _ = make(streams, timer=timer)
         feed(reader, b"ab", eof=False)
         assert await reader.read(2) == b"ab"
         assert timer.calls == []
@@ -357,9 +351,9 @@ def test_timer(kind: Any) -> None:
 # ---- back-pressure and the rest -----------------------------------------------------------------
 
 
-def test_back_pressure(kind: Any) -> None:
+def test_back_pressure(streams: Any) -> None:
     async def main() -> None:
-        reader, protocol = make(kind, 100)
+        reader, protocol = make(streams, 100)
         assert reader.get_read_buffer_limits() == (100, 200)
         feed(reader, b"x" * 200, eof=False)
         assert not protocol.paused
@@ -379,9 +373,9 @@ def test_back_pressure(kind: Any) -> None:
     run(main)
 
 
-def test_marks_follow_the_reader(kind: Any) -> None:
+def test_marks_follow_the_reader(streams: Any) -> None:
     async def main() -> None:
-        reader, protocol = make(kind, 100)
+        reader, protocol = make(streams, 100)
         reader.set_read_chunk_size(50)
         assert reader.get_read_buffer_limits() == (100, 200)
         reader.set_read_chunk_size(n=150)
@@ -403,7 +397,7 @@ def test_marks_follow_the_reader(kind: Any) -> None:
     run(main)
 
 
-def test_pause_raises(kind: Any) -> None:
+def test_pause_raises(streams: Any) -> None:
     class Broken(Protocol):
         def pause_reading(self) -> None:
             raise OSError("broken")
@@ -412,7 +406,7 @@ def test_pause_raises(kind: Any) -> None:
             raise OSError("broken")
 
     async def main() -> None:
-        reader = kind.StreamReader(Broken(), 1, loop=asyncio.get_running_loop())
+        reader = streams.StreamReader(Broken(), 1, loop=asyncio.get_running_loop())
         with pytest.raises(OSError, match="broken"):
             reader.feed_data(b"abc")
         with pytest.raises(OSError, match="broken"):
@@ -421,9 +415,9 @@ def test_pause_raises(kind: Any) -> None:
     run(main)
 
 
-def test_totals(kind: Any) -> None:
+def test_totals(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         assert (reader.total_bytes, reader.total_raw_bytes) == (0, 0)
         assert reader.total_compressed_bytes is None
         feed(reader, b"abc", b"de", eof=False)
@@ -433,9 +427,9 @@ def test_totals(kind: Any) -> None:
     run(main)
 
 
-def test_unread_data(kind: Any) -> None:
+def test_unread_data(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
 
         def unread(data: bytes) -> None:
             with pytest.warns(DeprecationWarning, match=r"unread_data\(\) is deprecated"):
@@ -456,9 +450,9 @@ def test_unread_data(kind: Any) -> None:
     run(main)
 
 
-def test_unread_data_goes_back_over_chunks(kind: Any) -> None:
+def test_unread_data_goes_back_over_chunks(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         reader.begin_http_chunk_receiving()
         feed(reader, b"part1", b"part2", eof=False)
         assert await reader.readchunk() == (b"part1", False)
@@ -470,9 +464,9 @@ def test_unread_data_goes_back_over_chunks(kind: Any) -> None:
     run(main)
 
 
-def test_feed_bytes_like(kind: Any) -> None:
+def test_feed_bytes_like(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         for data in (b"a", bytearray(b"b"), memoryview(b"c"), b"", bytearray()):
             reader.feed_data(data, 0)
         reader.feed_data(data=b"d", size=1)
@@ -482,9 +476,9 @@ def test_feed_bytes_like(kind: Any) -> None:
     run(main)
 
 
-def test_repr(kind: Any) -> None:
+def test_repr(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind, 2**18)
+        reader, _ = make(streams, 2**18)
         assert repr(reader) == "<StreamReader>"
         feed(reader, b"abc", eof=False)
         assert repr(reader) == "<StreamReader 3 bytes>"
@@ -496,15 +490,15 @@ def test_repr(kind: Any) -> None:
         assert repr(reader) == "<StreamReader eof>"
         reader.set_exception(ValueError("why"))
         assert repr(reader) == "<StreamReader eof e=ValueError('why')>"
-        reader, _ = make(kind, 100)
+        reader, _ = make(streams, 100)
         assert repr(reader) == "<StreamReader low=100 high=200>"
 
     run(main)
 
 
-def test_wrong_arguments(kind: Any) -> None:
+def test_wrong_arguments(streams: Any) -> None:
     async def main() -> None:
-        reader, _ = make(kind)
+        reader, _ = make(streams)
         for call in (
             lambda: reader.read(1, 2),
             lambda: reader.read(m=1),
@@ -515,8 +509,8 @@ def test_wrong_arguments(kind: Any) -> None:
             lambda: reader.feed_data(),
             lambda: reader.iter_chunked(),
             lambda: reader.set_exception(),
-            lambda: kind.StreamReader(),
-            lambda: kind.StreamReader(Protocol(), 1, Timer()),
+            lambda: streams.StreamReader(),
+            lambda: streams.StreamReader(Protocol(), 1, Timer()),
         ):
             with pytest.raises(TypeError):
                 call()
@@ -527,11 +521,11 @@ def test_wrong_arguments(kind: Any) -> None:
 # ---- no body ------------------------------------------------------------------------------------
 
 
-def test_empty_payload(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_payload(streams: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        empty = kind.EmptyStreamReader()
+        empty = streams.EmptyStreamReader()
         assert repr(empty) == "<EmptyStreamReader>"
-        assert isinstance(empty, kind.StreamReader)
+        assert isinstance(empty, streams.StreamReader)
         empty.set_exception(ValueError())
         assert empty.exception() is None
         called: list[int] = []
@@ -553,7 +547,7 @@ def test_empty_payload(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
         assert [part async for part in empty.iter_any()] == []
         empty.set_read_chunk_size(10)
         assert empty.total_bytes == 0
-        assert isinstance(kind.EMPTY_PAYLOAD, kind.EmptyStreamReader)
+        assert isinstance(streams.EMPTY_PAYLOAD, streams.EmptyStreamReader)
 
     run(main)
     assert [r.getMessage() for r in caplog.records] == ["Exception in eof callback"]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import servers
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -51,8 +50,3 @@ def fallbacks(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
         yield lines
     finally:
         logging.getLogger("uvolt").removeHandler(handler)
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> servers.Certificates:
-    return servers.Certificates.make(tmp_path_factory.mktemp("certificates"))
