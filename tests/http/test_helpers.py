@@ -188,6 +188,12 @@ def test_dispositions_read(seed: int) -> None:
         assert name == multipart.content_disposition_filename(ours[0][1]), field
 
 
+def test_a_name_in_pieces_with_an_apostrophe() -> None:
+    """It is no charset: aiohttp raises ValueError."""
+    _, parameters = disposition.parse_content_disposition('attachment; filename*0="it\'s.txt"')
+    assert disposition.content_disposition_filename(parameters) == "it's.txt"
+
+
 def test_names_of_files() -> None:
     class Named(io.BytesIO):
         name: Any = None

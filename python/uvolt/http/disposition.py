@@ -118,7 +118,7 @@ def content_disposition_filename(params: Mapping[str, str], name: str = "filenam
                 break
             pieces.append(value)
     text = "".join(pieces)
-    if not pieces or "'" not in text:
+    if text.count("'") < 2:
         return text if pieces else None
     charset, _, text = text.split("'", 2)
     try:
