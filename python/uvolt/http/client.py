@@ -402,9 +402,12 @@ class ClientSession(_core.ClientSession):
         try:
             if call.middlewares:
                 handler = functools.partial(send, self, call)
-                with Expiry(self._loop, call.end_by):
-                    response = await build_client_middlewares(handler, call.middlewares)(request)
-                call.data = request._body
+                try:
+                    with Expiry(self._loop, call.end_by):
+                        chain = build_client_middlewares(handler, call.middlewares)
+                        response = await chain(request)
+                finally:
+                    call.data = request._body  # of theirs, it may be: to be closed in the end
             else:
                 response = await send(self, call, request)
         except ClientHttpProxyError as exc:  # a tunnel knows the origin only

@@ -223,8 +223,10 @@ class MultipartWriter(Payload):
         pieces = []
         left = CHUNK
         for part, coding, transfer_coding in self._parts:
+            if coding or transfer_coding or not part.autoclose:
+                return None  # a file, whose size has been told: it may be another now
             size = part.size
-            if coding or transfer_coding or size is None or size > left:
+            if size is None or size > left:
                 return None
             body = in_memory(part)
             if body is None:
@@ -239,7 +241,7 @@ class MultipartWriter(Payload):
             return
         self._consumed = True
         for number, (part, _, _) in enumerate(self._parts):
-            if part.autoclose or part.consumed:
+            if part.autoclose:
                 continue
             try:
                 await part.close()

@@ -17,7 +17,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from .. import _core
 from .helpers import guess_filename, parse_mimetype
@@ -56,6 +56,8 @@ __all__ = (
     "payload_type",
     "register_payload",
 )
+
+SAMPLE: Final = 16 * 1024  # characters of a text file that tell what its line ends are
 
 # ---- in memory ----------------------------------------------------------------------------------
 
@@ -180,25 +182,31 @@ class IOBasePayload(Payload):
         kwargs.setdefault("filename", guess_filename(value))
         super().__init__(value, *args, **kwargs)
         self._start: int | None = None
+        self._told: int | None = None  # what `size` has said last
         if self._filename is not None and disposition is not None:
             if "Content-Disposition" not in self.headers:
                 self.set_content_disposition(disposition, filename=self._filename)
 
     @property
     def size(self) -> int | None:
-        """Bytes from where the file stood at first to its end; None if it has no such place."""
+        """Bytes from where the file stood at first to its end; None if it has no such place. No
+        more are written, should the file grow."""
+        self._told = self._measure()
+        return self._told
+
+    def _measure(self) -> int | None:
         try:
             if self._start is None:
                 self._start = self._value.tell()
             if getattr(self._value, "_rolled", None) is False:  # a SpooledTemporaryFile, in memory
-                return len(self._value._file.getbuffer()) - self._start
+                return max(0, len(self._value._file.getbuffer()) - self._start)
             status = os.fstat(self._value.fileno())
         except (AttributeError, OSError):
             return None
         # A pipe's size is none, nor is a device's; a GzipFile's descriptor is another file's.
         if not stat.S_ISREG(status.st_mode) or _is_compressed(self._value):
             return None
-        return status.st_size - self._start
+        return max(0, status.st_size - self._start)
 
     def _rewind(self) -> None:
         """Back to where it stood at first. A file that has no place can be read once."""
@@ -216,8 +224,7 @@ class IOBasePayload(Payload):
 
     def _read_first(self, limit: int) -> tuple[int | None, bytes]:
         self._rewind()
-        size = self.size
-        return size, self._encoded(self._value.read(limit))
+        return self._measure(), self._read(limit)
 
     def _read(self, limit: int) -> bytes:
         return self._encoded(self._value.read(limit))
@@ -227,8 +234,8 @@ class IOBasePayload(Payload):
         return self._encoded(self._value.read())
 
     async def write(self, writer: Writer) -> None:
-        """Write what there is."""
-        await self.write_with_length(writer, None)
+        """Write what there is; of a part of a multipart body, what its Content-Length counts."""
+        await self.write_with_length(writer, self._told)
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write what there is, or its first content_length bytes."""
@@ -298,15 +305,38 @@ class TextIOPayload(IOBasePayload):
         kind, real = text_type(content_type, encoding)
         super().__init__(value, *args, content_type=kind, encoding=real, **kwargs)
 
-    @property
-    def size(self) -> int | None:
-        """Bytes from where the file stood to its end; None if what is sent is encoded otherwise."""
+    _encoder: codecs.IncrementalEncoder | None = None  # of what is being sent
+    _translated: bool | None = None
+
+    def _measure(self) -> int | None:
+        """Bytes from where the file stood to its end; None if what is sent is other than they."""
+        size = super()._measure()
         try:
             if codecs.lookup(self._value.encoding) != codecs.lookup(self._encoding or "utf-8"):
                 return None
         except (AttributeError, TypeError, builtins.LookupError):
             pass
-        return super().size
+        # What tell() says in the midst of a text is no place in the file: it has flags above.
+        if self._start is None or self._start >= 1 << 64 or self._translates():
+            return None
+        return size
+
+    def _translates(self) -> bool:
+        """Whether line ends are made shorter as they are read: CR LF, which is then in the first
+        lines, to LF. The file does not say whether it does that."""
+        if self._translated is None:
+            file = self._value
+            try:
+                stands = file.tell()
+                file.seek(self._start)
+                try:
+                    text = file.read(SAMPLE)
+                    self._translated = "\r\n" in (file.newlines or ()) and "\r" not in text
+                finally:
+                    file.seek(stands)
+            except (AttributeError, OSError, UnicodeError):
+                self._translated = False  # who reads it is told
+        return self._translated
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """The whole, read in the executor."""
@@ -321,8 +351,17 @@ class TextIOPayload(IOBasePayload):
         self._rewind()
         return self._value.read()  # type: ignore[no-any-return]
 
+    def _rewind(self) -> None:
+        super()._rewind()
+        self._encoder = None
+
     def _encoded(self, chunk: Any) -> bytes:
-        return chunk.encode(self._encoding or "utf-8")  # type: ignore[no-any-return]
+        # Piece by piece: UTF-16 has its mark at the beginning only.
+        if self._encoder is None:
+            if not chunk:
+                return b""
+            self._encoder = codecs.getincrementalencoder(self._encoding or "utf-8")()
+        return self._encoder.encode(chunk, not chunk)
 
 
 class BytesIOPayload(IOBasePayload):
@@ -332,17 +371,21 @@ class BytesIOPayload(IOBasePayload):
 
     def __init__(self, value: io.BytesIO, *args: Any, **kwargs: Any) -> None:
         super().__init__(value, *args, **kwargs)
-        self._size = max(0, len(value.getbuffer()) - value.tell())
+        self._size: int = max(0, len(value.getbuffer()) - value.tell())
 
     @property
-    def size(self) -> int | None:
-        """Bytes that were left when this was made."""
+    def size(self) -> int:
+        """Bytes that were left when this was made; no more are written."""
         return self._size
+
+    async def write(self, writer: Writer) -> None:
+        """Write what there is."""
+        await self.write_with_length(writer, None)
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write what there is, or its first content_length bytes."""
         self._rewind()
-        left = sys.maxsize if content_length is None else content_length
+        left = self._size if content_length is None else content_length
         while left > 0 and (chunk := self._value.read(min(CHUNK, left))):
             left -= len(chunk)
             await writer.write(chunk)
@@ -352,7 +395,7 @@ class BytesIOPayload(IOBasePayload):
         return self._read_all()
 
     def _in_memory(self) -> bytes | None:
-        return self._read_all() if self._size is not None and self._size <= CHUNK else None
+        return self._read_all()[: self._size] if self._size <= CHUNK else None
 
     async def close(self) -> None:
         """Nothing to do."""

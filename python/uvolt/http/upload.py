@@ -92,7 +92,7 @@ class Upload:
         try:
             if request.expects_continue:
                 await response._continued()
-            length = None if request.chunked else request.content_length()
+            length = writer.length = None if request.chunked else request.content_length()
             if request._body is not None:
                 await request._body.write_with_length(writer, length)
             await writer.finish()
@@ -135,6 +135,7 @@ class BodyWriter:
         self._response = response
         self._chunked = chunked
         self._compressor = None if coding is None else compressor(coding)
+        self.length: int | None = None  # of the body, if the head of the request tells it
         self.written = 0  # bytes of the body, before it was coded
         self.output_size = 0  # bytes given to the connection
         self.on_chunk: Callable[[Any], Awaitable[None]] | None = None  # told of each piece first
@@ -149,7 +150,8 @@ class BodyWriter:
         return None if connection is None else connection.transport
 
     async def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Take some bytes; returns when more may come. TypeError for what is no bytes."""
+        """Take some bytes; returns when more may come. TypeError for what is no bytes,
+        ClientPayloadError for more than were announced."""
         if self.on_chunk is not None:
             await self.on_chunk(data)
         if isinstance(data, memoryview) and (data.itemsize != 1 or data.ndim != 1):
@@ -158,6 +160,11 @@ class BodyWriter:
             raise TypeError(f"data argument must be byte-ish ({type(data)!r})")
         size = len(data)
         self.written += size
+        if self.length is not None and self.written > self.length:
+            # Not a byte more: the server would take it for the next request.
+            raise ClientPayloadError(
+                f"The request's body has more bytes than its Content-Length, {self.length}"
+            )
         if self._compressor is not None:
             if size > LARGE:
                 loop = asyncio.get_running_loop()

@@ -1,0 +1,213 @@
+"""Bodies that change, end otherwise than they said, or are exchanged on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+
+import pytest
+from forms_support import dechunk, post, post_all
+from http_support import answers, raw, response
+
+CONTENT = b"0123456789abcdef" * 40
+
+
+async def is_closed(file) -> bool:
+    """Files are closed in the executor: soon."""
+    for _ in range(200):
+        if file.closed:
+            break
+        await asyncio.sleep(0.01)
+    return file.closed
+
+
+# -- text -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["alone", "form"])
+def test_line_ends_that_get_shorter(ours, tmp_path, kind):
+    """open() makes LF of CR LF: the file is longer than its text. aiohttp announces the file's
+    length, and the server waits for the rest."""
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"a,b\r\n" * 40)
+    with path.open() as file:
+        asked = post(ours, lambda http: file if kind == "alone" else {"field": file})
+    assert "content-length" not in asked.headers
+    assert b"a,b\n" * 40 in dechunk(asked) and b"\r\na,b" not in dechunk(asked)[200:]
+
+
+@pytest.mark.parametrize(
+    "content, newline",
+    [(b"a,b\r\n" * 40, ""), (b"a,b\r\n" * 40, "\n"), (b"a,b\n" * 40, None), (b"a,b\r" * 9, None)],
+)
+def test_line_ends_that_stay_as_long_as_they_are(client, tmp_path, content, newline):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with path.open(newline=newline) as file:
+        asked = post(client, lambda http: file)
+    assert asked.body == (content if newline is not None else content.replace(b"\r", b"\n"))
+    assert asked.headers["content-length"] == str(len(content))
+
+
+@pytest.mark.parametrize("content", [b"line\n" * 40, b"line\r\n" * 40, "ü\n".encode() * 40])
+@pytest.mark.parametrize("count", [3, 5, 199])
+def test_a_text_that_was_read_in_part(ours, tmp_path, content, count):
+    """What tell() says there need not be a number of bytes: aiohttp makes a length below zero of
+    it, and raises ValueError."""
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    text = content.decode().replace("\r", "")
+    with path.open(encoding="utf-8") as file:
+        assert file.read(count) == text[:count]
+        asked = post(ours, lambda http: file)
+    assert dechunk(asked).decode() == text[count:]
+
+
+@pytest.mark.parametrize("text", ["", "a", "\u20ac" * 300_000])
+@pytest.mark.parametrize("charset", ["utf-16", "utf-8-sig", "iso2022_jp"])
+def test_text_is_encoded_as_one(ours, tmp_path, text, charset):
+    """The mark of UTF-16 stands at the beginning only: not before each piece, and not for ever
+    behind the last. aiohttp writes one before each piece."""
+    path = tmp_path / "file"
+    text = text.replace("\u20ac", "\u3042")
+    path.write_text(text, encoding="utf-8")
+    with path.open(encoding="utf-8") as file:
+        kind = f"text/plain; charset={charset}"
+        asked = post(ours, lambda http: http.payload.TextIOPayload(file, content_type=kind))
+    assert dechunk(asked) == (text.encode(charset) if text else b"")
+
+
+# -- files that change ----------------------------------------------------------------------------
+
+
+def grown(file, more: bytes):
+    """A middleware during which the file gets longer: its length has been told by then."""
+
+    async def middleware(request, handler):
+        if isinstance(file, io.BytesIO):
+            at = file.tell()
+            file.seek(0, 2)
+            file.write(more)
+            file.seek(at)
+        else:
+            with open(file.name, "ab") as end:
+                end.write(more)
+        return await handler(request)
+
+    return middleware
+
+
+@pytest.mark.parametrize("size", [100, 300_000])
+@pytest.mark.parametrize("kind", ["form", "alone"])
+@pytest.mark.parametrize("memory", [False, True], ids=["file", "bytesio"])
+def test_a_file_that_grows(client, tmp_path, memory, kind, size):
+    """A log, say: what is appended while it is sent must not be what the server takes for the
+    next request. aiohttp sends it in a form."""
+    content, smuggled = b"x" * size, b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    file = io.BytesIO(content) if memory else path.open("rb")
+
+    async def main():
+        async with raw(answers(response(b"ok"))) as server:
+            async with client.session(middlewares=[grown(file, smuggled)]) as http:
+                data = file if kind == "alone" else {"field": file}
+                async with http.post(server.url, data=data) as got:
+                    await got.read()
+                await asyncio.sleep(0.02)
+            return server.asked, bytes(server.received)
+
+    asked, received = client.run(main)
+    file.close()
+    assert asked[0].body.count(b"x" * size) == 1
+    if client.ours or kind == "alone":
+        assert b"smuggled" not in received and len(asked) == 1
+    else:
+        assert b"smuggled" in received
+
+
+def test_not_a_byte_more_than_was_announced(ours):
+    """A payload of the program's own whose size is wrong."""
+
+    class Payload(ours.http.payload.Payload):
+        _autoclose = True
+        size = 5
+
+        def decode(self, encoding="utf-8", errors="strict"):
+            raise NotImplementedError
+
+        async def write(self, writer):
+            await writer.write(b"01234")
+            await writer.write(b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    async def main():
+        async with raw(answers(response(b"ok"))) as server, ours.session() as http:
+            with pytest.raises(ours.http.ClientPayloadError, match="more bytes than its Content-L"):
+                async with http.post(server.url, data=Payload(None)):
+                    await asyncio.sleep(0.1)
+                    raise AssertionError("answered")
+            await asyncio.sleep(0.02)
+            return bytes(server.received)
+
+    assert b"smuggled" not in ours.run(main)
+
+
+def test_a_file_that_stands_behind_its_end(ours, tmp_path):
+    """There is nothing to send; aiohttp says "Content-Length: -4"."""
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    with path.open("rb") as file:
+        file.seek(7)
+        asked = post(ours, lambda http: file)
+    assert (asked.headers["content-length"], asked.body) == ("0", b"")
+
+
+# -- files are closed -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["form", "alone"])
+def test_pipes_are_closed(ours, kind):
+    """They cannot be sent again, but they are open. aiohttp leaves them so."""
+    reading, writing = os.pipe()
+    os.write(writing, CONTENT)
+    os.close(writing)
+    pipe = os.fdopen(reading, "rb")
+
+    async def main():
+        async with raw(answers(response(b"ok"))) as server, ours.session() as http:
+            data = pipe if kind == "alone" else {"field": pipe}
+            async with http.post(server.url, data=data) as got:
+                await got.read()
+            assert CONTENT in bytes(server.received)
+            assert await is_closed(pipe)
+
+    ours.run(main)
+
+
+def test_the_body_of_a_middleware_that_fails_is_closed(client, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    given, other = path.open("rb"), path.open("rb")
+
+    async def middleware(request, handler):
+        await request.update_body(other)
+        raise ValueError("no")
+
+    async def main():
+        async with client.session(middlewares=[middleware]) as http:
+            with pytest.raises(ValueError, match="no"):
+                await http.post("http://127.0.0.1:1/", data=given)
+            assert await is_closed(given)
+            assert await is_closed(other)
+
+    client.run(main)
+
+
+def test_a_multipart_body_is_sent_twice(client):
+    """The same object for two calls, as a program does that tries again by itself."""
+    writer = client.http.MultipartWriter("mixed", boundary="b")
+    writer.append("one")
+    writer.append(io.BytesIO(b"two"))
+    first, second = post_all(client, lambda http: writer, count=2)
+    assert first.body == second.body and first.body.count(b"two") == 1
