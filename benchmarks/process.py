@@ -74,13 +74,15 @@ def start(
 def _popen(
     argv: Sequence[str], cpu: int | None, env: dict[str, str] | None, stdin: Any, errors: Any
 ) -> Child:
+    inherited = {**os.environ}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)  # or start/* would compile uvolt each time
     return Child(
         list(argv),
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=errors,
         text=True,
-        env={**os.environ, "PYTHONHASHSEED": "0", **(env or {})},
+        env={**inherited, "PYTHONHASHSEED": "0", **(env or {})},
         start_new_session=True,
         preexec_fn=lambda: _before_exec(cpu),
     )
