@@ -192,8 +192,8 @@ def test_pool_and_cancellation(loop, redis, tls):
         }
 
     async def main():
-        # Not redis-py's BlockingConnectionPool: before Python 3.13 a waiter of its asyncio.Condition
-        # that is cancelled when it was just notified keeps that from the others.
+        # Not redis-py's BlockingConnectionPool: before Python 3.13, a waiter of its
+        # asyncio.Condition that is cancelled just as it is notified keeps that from the others.
         turns = asyncio.Semaphore(4)
         pool = redis_py.ConnectionPool(host=support.LOCALHOST, **where)
         client = redis_py.Redis(connection_pool=pool)

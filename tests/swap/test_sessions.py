@@ -309,3 +309,31 @@ def test_traces_of_aiohttp_are_told_in_its_classes(original, swapped):
         "aiohttp.tracing.TraceConnectionCreateStartParams",
         "aiohttp.tracing.TraceRequestEndParams",
     ]
+
+
+@pytest.mark.parametrize("which", ["original", "swapped"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda names: names.TCPConnector(verify_ssl=False),
+        lambda names: names.TCPConnector(ssl_shutdown_timeout=0),
+        lambda names: names.ClientSession(read_timeout=1),
+        lambda names: names.ClientSession(conn_timeout=1),
+        lambda names: names.ClientSession(ssl_shutdown_timeout=0),
+        lambda names: type("Mine", (names.ClientSession,), {})(conn_timeout=1),
+    ],
+)
+def test_warnings_are_of_the_programs_own_line(call, which, request):
+    """Python shows a DeprecationWarning of __main__, and none of a library."""
+    names = request.getfixturevalue(which)
+
+    async def main():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            await call(names).close()
+        lines = {
+            (each.filename, each.lineno) for each in caught if "discour" not in str(each.message)
+        }
+        assert (__file__, call.__code__.co_firstlineno) in lines
+
+    run(main)

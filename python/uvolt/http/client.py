@@ -37,7 +37,7 @@ from .exceptions import (
     NonHttpUrlClientError,
 )
 from .exchange import send, warm_up
-from .helpers import BasicAuth, _Sentinel, sentinel, strip_auth_from_url
+from .helpers import BasicAuth, _Sentinel, deprecated, sentinel, strip_auth_from_url
 from .middlewares import ClientMiddlewareType, build_client_middlewares
 from .payload import JsonBytesPayload, JsonPayload
 from .proxy import asks_environment, choose_proxy
@@ -159,11 +159,7 @@ class ClientSession(_core.ClientSession):
             raise ValueError("base_url must have a trailing '/'")
         self._timeout = session_timeout(timeout, read_timeout, conn_timeout)
         if ssl_shutdown_timeout is not sentinel:
-            warnings.warn(
-                "The ssl_shutdown_timeout parameter is deprecated and has no effect",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            deprecated("The ssl_shutdown_timeout parameter is deprecated and has no effect")
         if connector is None:
             connector = TCPConnector(loop=self._loop)
         if connector._loop is not loop:
@@ -284,7 +280,7 @@ class ClientSession(_core.ClientSession):
             if self.closed:
                 raise _support.session_closed()
             if chunked is not None and not isinstance(chunked, bool):
-                warnings.warn("Chunk size is deprecated #1615", DeprecationWarning, stacklevel=2)
+                deprecated("Chunk size is deprecated #1615")
             if data is not None and json is not None:
                 raise ValueError("data and json parameters can not be used at the same time")
             if json is not None:
@@ -591,17 +587,13 @@ class ClientSession(_core.ClientSession):
 
     @requote_redirect_url.setter
     def requote_redirect_url(self, val: bool) -> None:
-        warnings.warn(
-            "session.requote_redirect_url modification is deprecated #2778",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        deprecated("session.requote_redirect_url modification is deprecated #2778")
         self._requote_redirect_url = val
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The session's loop. Deprecated."""
-        warnings.warn("client.loop property is deprecated", DeprecationWarning, stacklevel=2)
+        deprecated("client.loop property is deprecated")
         return self._loop  # type: ignore[no-any-return]
 
     @property

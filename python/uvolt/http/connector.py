@@ -40,7 +40,14 @@ from .exceptions import (
     InvalidUrlClientError,
     ServerFingerprintMismatch,
 )
-from .helpers import _Sentinel, ends_in_number, is_canonical_ipv4, is_ip_address, sentinel
+from .helpers import (
+    _Sentinel,
+    deprecated,
+    ends_in_number,
+    is_canonical_ipv4,
+    is_ip_address,
+    sentinel,
+)
 from .metrics import ConnectorStats
 from .reqrep import ConnectionKey, SSLArgument, merge_ssl_params
 from .resolver import CachingResolver, DefaultResolver, DNSCache
@@ -349,11 +356,7 @@ class TCPConnector(BaseConnector):
             timeout_ceil_threshold=timeout_ceil_threshold,
         )
         if ssl_shutdown_timeout is not sentinel:
-            warnings.warn(
-                "The ssl_shutdown_timeout parameter is deprecated and has no effect",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            deprecated("The ssl_shutdown_timeout parameter is deprecated and has no effect")
         self._ssl = merge_ssl_params(ssl, verify_ssl, ssl_context, fingerprint)
         if proxy_ssl is not None:
             self._proxy_ssl = merge_ssl_params(proxy_ssl)

@@ -9,6 +9,8 @@ import functools
 import logging
 import os.path
 import re
+import sys
+import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -29,6 +31,15 @@ class _Sentinel(enum.Enum):
 sentinel = _Sentinel.sentinel
 
 logger = logging.getLogger("uvolt.http")
+
+
+def deprecated(message: str) -> None:
+    """A DeprecationWarning at the line of the program that leads here: Python hides those of other
+    modules. uvolt.swap puts frames of its own in between."""
+    level, frame = 1, sys._getframe()
+    while str(frame.f_globals.get("__name__")).startswith("uvolt.") and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, DeprecationWarning, stacklevel=level)
 
 
 # ---- credentials --------------------------------------------------------------------------------

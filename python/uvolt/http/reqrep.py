@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-import warnings
 from typing import Any, NamedTuple
 
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from .exceptions import ServerFingerprintMismatch
-from .helpers import BasicAuth
+from .helpers import BasicAuth, deprecated
 
 __all__ = (
     "ConnectionKey",
@@ -129,9 +128,7 @@ def merge_ssl_params(
     if fingerprint is not None:
         old.append(("fingerprint", "ssl=Fingerprint(fingerprint)", fingerprint))
     for name, instead, value in old:
-        warnings.warn(
-            f"{name} is deprecated, use {instead} instead", DeprecationWarning, stacklevel=3
-        )
+        deprecated(f"{name} is deprecated, use {instead} instead")
         if merged is not True:
             raise ValueError(
                 "verify_ssl, ssl_context, fingerprint and ssl parameters are mutually exclusive"

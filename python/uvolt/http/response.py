@@ -10,7 +10,6 @@ import codecs
 import contextlib
 import functools
 import re
-import warnings
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
 from types import MappingProxyType
@@ -23,7 +22,7 @@ from .. import _core
 from ._cookies import parse_set_cookie_headers
 from .disposition import content_disposition_filename, parse_content_disposition
 from .exceptions import ClientResponseError
-from .helpers import parse_content_type, parse_mimetype
+from .helpers import deprecated, parse_content_type, parse_mimetype
 from .reqrep import RequestInfo
 
 __all__ = ("ClientResponse", "ContentDisposition")
@@ -192,21 +191,13 @@ class ClientResponse(_core.ClientResponse):
     @property
     def output_size(self) -> int:
         """Bytes of the request, head and body, that were written so far. Deprecated."""
-        warnings.warn(
-            "ClientResponse.output_size is deprecated, use UploadTracker instead",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        deprecated("ClientResponse.output_size is deprecated, use UploadTracker instead")
         return self._output_size
 
     @property
     def upload_complete(self) -> asyncio.Future[None]:
         """Done once the body of the request is written, or cannot be any more. Deprecated."""
-        warnings.warn(
-            "ClientResponse.upload_complete is deprecated, use UploadTracker instead",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        deprecated("ClientResponse.upload_complete is deprecated, use UploadTracker instead")
         if self._upload_complete is None:
             self._upload_complete = done = self._loop.create_future()
             if self._upload is None:
@@ -220,7 +211,7 @@ class ClientResponse(_core.ClientResponse):
     @property
     def url_obj(self) -> URL:
         """The old name of url."""
-        warnings.warn("Deprecated, use .url #1654", DeprecationWarning, stacklevel=2)
+        deprecated("Deprecated, use .url #1654")
         url: URL = self.url
         return url
 

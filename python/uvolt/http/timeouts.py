@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import warnings
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final
 
-from .helpers import sentinel
+from .helpers import deprecated, sentinel
 
 __all__ = ("ClientTimeout", "DEFAULT_TIMEOUT")
 
@@ -70,9 +69,7 @@ def session_timeout(timeout: Any, read_timeout: Any, conn_timeout: float | None)
             raise ValueError(f"{name} and timeout parameters conflict, please setup timeout.{part}")
         return request_timeout(timeout)
     for name in given:
-        warnings.warn(
-            f"{name} is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3
-        )
+        deprecated(f"{name} is deprecated, use timeout argument instead")
     return replace(
         DEFAULT_TIMEOUT,
         total=given.get("read_timeout", DEFAULT_TIMEOUT.total),
