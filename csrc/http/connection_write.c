@@ -56,12 +56,19 @@ set_writing_timer(ConnectionObject *c, size_t left)
     }
 }
 
+/* A transport that is not ours may have taken all while it was asked. */
+static int
+is_held_up(const ConnectionObject *c, uint64_t exchange)
+{
+    return conn_is_on(c, exchange) && c->writing_paused;
+}
+
 static void
 start_writing_timer(ConnectionObject *c)
 {
     uint64_t exchange = c->exchanges;
     size_t left = unsent(c);
-    if (conn_is_on(c, exchange)) {
+    if (is_held_up(c, exchange)) {
         set_writing_timer(c, left);
     }
 }
@@ -71,7 +78,7 @@ check_writing(ConnectionObject *c)
 {
     uint64_t exchange = c->exchanges;
     size_t before = c->unsent, left = unsent(c);
-    if (!conn_is_on(c, exchange)) {
+    if (!is_held_up(c, exchange)) {
         return;
     }
     if (left >= before) {
@@ -86,8 +93,8 @@ static void
 check_reading(ConnectionObject *c)
 {
     double silent = clock_now() - (double)c->last_heard / 1e3;
-    if (c->reading_paused) {
-        return; /* set again when the user goes on */
+    if (c->reading_paused || c->read_timeout <= 0) {
+        return; /* set again when the user goes on; or it was of a write that has been taken since */
     }
     if (silent + TIMER_SLACK < c->read_timeout) {
         set_timer(c, c->read_timeout - silent);
@@ -217,7 +224,7 @@ conn_begin(ConnectionObject *c, http_user *u, const conn_request *r)
         return refuse(c);
     }
     c->user = u;
-    c->user_object = Py_NewRef(u->object);
+    c->user_object = Py_NewRef(u->self);
     u->conn = c;
     c->state = CONN_BUSY;
     c->phase = READ_HEAD;
@@ -260,10 +267,10 @@ write_out(ConnectionObject *c, const char *base, size_t n, PyObject *bytes)
     if (UNLIKELY(c->state != CONN_BUSY || !c->uploading || c->lost)) {
         return refuse_write(c);
     }
-    if (UNLIKELY(c->wire->send(c, base, n, bytes) < 0)) {
-        return -1;
-    }
-    return !c->writing_paused;
+    Py_INCREF(c); /* a transport that is not ours may end it within */
+    int sent = c->wire->send(c, base, n, bytes), more = !c->writing_paused;
+    Py_DECREF(c);
+    return sent < 0 ? -1 : more;
 }
 
 int

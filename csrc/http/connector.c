@@ -126,9 +126,11 @@ connector_pool(core_state *st, PyObject *connector)
 int
 connector_shut(core_state *st, PyObject *connector)
 {
+    if (!quick_is_stock(connector, st->http->n_close, st->http->stock_close)) {
+        return 0;
+    }
     PoolObject *keeper = connector_pool(st, connector);
-    if (keeper == NULL || ((ConnectorObject *)connector)->names != NULL
-        || !quick_is_stock(connector, st->http->n_close, st->http->stock_close)) {
+    if (keeper == NULL || ((ConnectorObject *)connector)->names != NULL) {
         return 0;
     }
     Py_INCREF(keeper);

@@ -86,7 +86,7 @@ static coro_outcome
 get_body(CallObject *call, ResponseObject *r, PyObject *value)
 {
     if (UNLIKELY(call->phase == READ_TOLD)) {
-        return value == NULL ? fail_read(r) : CORO_DONE;
+        return value == NULL ? fail_read(r) : r->body == NULL ? fail_closed(r) : CORO_DONE;
     }
     if (r->body != NULL) {
         return CORO_DONE;

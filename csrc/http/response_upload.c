@@ -44,8 +44,11 @@ response_write(PyObject *self, PyObject *data)
     }
     else {
         r->output += (uint64_t)view.len;
-        more = conn_write(r->user.conn, view.buf, (size_t)view.len);
+        more = r->user.conn == NULL ? -2 : conn_write(r->user.conn, view.buf, (size_t)view.len); /* ended by __buffer__() */
         PyBuffer_Release(&view);
+    }
+    if (UNLIKELY(more == -2)) {
+        refuse_write(r);
     }
     PyObject *answer = more < 0                             ? NULL
                        : more > 0 || r->user.conn == NULL   ? coro_noop(r->loop->st)
@@ -61,15 +64,15 @@ response_write_eof(PyObject *self, PyObject *Py_UNUSED(unused))
     if (r->user.conn == NULL || !r->uploading) {
         return refuse_write(r);
     }
+    PyObject *task = r->upload;
     r->uploading = 0;
-    Py_CLEAR(r->upload);
+    r->upload = NULL;
     if (UNLIKELY(r->times != NULL)) {
         r->times->sent = clock_now();
     }
-    if (conn_finish_upload(r->user.conn) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    int err = conn_finish_upload(r->user.conn);
+    Py_XDECREF(task);
+    return err < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyObject *

@@ -121,7 +121,7 @@ foreign_unsent(ConnectionObject *c)
     PyObject *r = call_foreign(c, c->loop->st->http->n_get_write_buffer_size, NULL);
     Py_ssize_t n = r == NULL ? -1 : PyLong_AsSsize_t(r);
     Py_XDECREF(r);
-    return n;
+    return n < 0 && !PyErr_Occurred() ? 0 : n;
 }
 
 static int

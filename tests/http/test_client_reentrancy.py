@@ -198,6 +198,77 @@ def test_a_transport_that_acts_within_a_call(
     run(main)
 
 
+@pytest.mark.parametrize("way", ["as it is sent", "when the timer expires"])
+def test_a_transport_that_sends_all_when_it_is_asked(way: str) -> None:
+    """No timeout is left over from a write that was held up, but is not any more."""
+
+    async def main() -> None:
+        connector = Connector(lambda name: None)
+        asked = 0
+
+        def hook(name: str) -> int:
+            nonlocal asked
+            if name != "size":
+                return 0
+            conn = connector.made[-1]
+            asked += 1
+            if asked == 1:
+                conn.pause_writing()  # asks again
+            elif asked == (3 if way == "as it is sent" else 4):
+                conn.resume_writing()
+            return 10
+
+        connector.hook = hook
+        timeout = uvolt.http.ClientTimeout(total=5 * support.SLOW, write=0.05)
+        async with uvolt.http.ClientSession(connector=connector, timeout=timeout) as http:
+            asking = asyncio.ensure_future(http.get("http://x.test/"))
+            await asyncio.sleep(0.2 * support.SLOW)
+            connector.made[-1].data_received(HEAD + b"whole")
+            assert await (await asking).read() == b"whole"
+            assert asked == (3 if way == "as it is sent" else 4)
+
+    run(main)
+
+
+def test_a_transport_that_says_less_than_nothing() -> None:
+    async def main() -> None:
+        connector = Connector(lambda name: -5 if name == "size" else None)
+        async with uvolt.http.ClientSession(connector=connector) as http:
+            asking = asyncio.ensure_future(http.get("http://x.test/"))
+            await support.settle()
+            connector.made[-1].data_received(HEAD + b"whole")
+            assert await (await asking).read() == b"whole"
+
+    run(main)
+
+
+@pytest.mark.parametrize("action", ["close", "abort", "lose"])
+def test_who_is_woken_by_the_head_ends_the_exchange(action: str) -> None:
+    """From within the call that tells of the head; what comes behind it is nobody's then."""
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        connector = Connector(lambda name: None)
+
+        def call_soon(*args: Any, **context: Any) -> Any:
+            del loop.call_soon
+            ACTIONS[action](connector.made[-1])
+            return loop.call_soon(*args, **context)
+
+        async with uvolt.http.ClientSession(connector=connector) as http:
+            asking = asyncio.ensure_future(http.get("http://x.test/"))
+            await support.settle()
+            loop.call_soon = call_soon
+            connector.made[-1].data_received(HEAD + b"whole")
+            answer = await asyncio.wait_for(asking, 5 * support.SLOW)
+            assert answer.status == 200
+            with pytest.raises(uvolt.http.ClientError):
+                await answer.read()
+            assert connector._pool.in_use == 0
+
+    run(main)
+
+
 def test_an_answer_before_the_upload_has_begun() -> None:
     """A task factory that lets the server answer at once."""
 
