@@ -47,6 +47,9 @@ parse(dial *d, PyObject *host, long port)
         return 0;
     }
     const char *text = (const char *)PyUnicode_1BYTE_DATA(host);
+    if (strlen(text) != (size_t)PyUnicode_GET_LENGTH(host)) {
+        return 0; /* "127.0.0.1\0.example" is no address */
+    }
     memset(&d->addr, 0, sizeof d->addr);
     if (inet_pton(AF_INET, text, &d->addr.in4.sin_addr) == 1) {
         d->addr.in4.sin_family = AF_INET;
@@ -201,10 +204,10 @@ on_event(LoopObject *loop, int fd, uint32_t Py_UNUSED(events), void *arg)
 }
 
 static dial_outcome
-wait(dial *d)
+wait(dial *d, PyObject *keeper)
 {
     LoopObject *loop = d->conn->loop;
-    int fd = d->fd, err = fdpoll_watch(loop, fd, 1, on_event, d, NULL);
+    int fd = d->fd, err = fdpoll_watch(loop, fd, 1, on_event, d, keeper);
     if (UNLIKELY(d->conn == NULL)) { /* closed by what a watcher of this number, that was left behind, has run */
         fdpoll_unwatch(loop, fd, d);
         http_raise(loop->st, "connector_closed");
@@ -219,7 +222,7 @@ wait(dial *d)
 }
 
 dial_outcome
-dial_start(dial *d, ConnectionObject *conn, PyObject *connector, void (*ended)(dial *))
+dial_start(dial *d, ConnectionObject *conn, PyObject *connector, PyObject *keeper, void (*ended)(dial *))
 {
     core_state *st = conn->loop->st;
     if (conn->loop->debug || !is_plain(conn->route->key) || !is_direct(st, connector)) {
@@ -244,5 +247,5 @@ dial_start(dial *d, ConnectionObject *conn, PyObject *connector, void (*ended)(d
         d->is_late = 1;
         err = attempt(d);
     }
-    return err == 0 ? make_transport(d) : err == EALREADY ? wait(d) : fail(d, err);
+    return err == 0 ? make_transport(d) : err == EALREADY ? wait(d, keeper) : fail(d, err);
 }

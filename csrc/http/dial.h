@@ -30,8 +30,9 @@ struct dial {
     unsigned is_late : 1;     /* the first connect() did not tell how it goes */
 };
 
-/* `conn` is in state CONN_NEW. The connector's exceptions are those of its Python way. PYCALL. */
-dial_outcome dial_start(dial *d, ConnectionObject *conn, PyObject *connector, void (*ended)(dial *));
+/* `conn` is in state CONN_NEW. The connector's exceptions are those of its Python way. `keeper` keeps `d` alive, and is
+ * kept by the loop while it waits for the socket. PYCALL. */
+dial_outcome dial_start(dial *d, ConnectionObject *conn, PyObject *connector, PyObject *keeper, void (*ended)(dial *));
 dial_outcome dial_finish(dial *d); /* after `ended`, if the connection is open: DIAL_MADE or DIAL_ERROR. PYCALL */
 void dial_cancel(dial *d);         /* also if nothing is under way; nobody is told */
 void dial_dropped(dial *d);        /* by the connection, which was closed. PYCALL */

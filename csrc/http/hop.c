@@ -112,7 +112,7 @@ open_by_python(hop *x, CoroObject *c)
         x->response->steps = PyDict_New();
     }
     if (connect_by != NULL && end_by != NULL && timeout != NULL && !PyErr_Occurred()) {
-        PyObject *args[] = {x->session->connector, (PyObject *)x->conn, (PyObject *)x->route, timeout, connect_by, end_by,
+        PyObject *args[] = {x->connector, (PyObject *)x->conn, (PyObject *)x->route, timeout, connect_by, end_by,
                             Py_None, x->response->steps}; /* the last two if times are noted */
         size_t n = Py_ARRAY_LENGTH(args) - (x->response->steps == NULL ? 2 : 0);
         opening = PyObject_VectorcallMethod(st->http->n__open, args, n, NULL);
@@ -152,7 +152,7 @@ open_connection(hop *x, CoroObject *c)
     if (UNLIKELY(x->response->times != NULL)) { /* its steps are noted by Python */
         return open_by_python(x, c);
     }
-    switch (dial_start(&x->dial, x->conn, x->session->connector, dialed)) {
+    switch (dial_start(&x->dial, x->conn, x->connector, (PyObject *)x->response, dialed)) {
     case DIAL_MADE:
         return send_request(x, c);
     case DIAL_WAIT:
@@ -206,11 +206,19 @@ start_upload(hop *x)
 {
     ResponseObject *r = x->response;
     PyObject *coro = PyObject_CallOneArg(x->upload, (PyObject *)r);
+    r->uploading = 1; /* an eager task begins at once, and may be done when it is made */
     PyObject *task = coro == NULL ? NULL : PyObject_CallMethodOneArg((PyObject *)x->loop, state_of(x)->n_create_task, coro);
     Py_XDECREF(coro);
-    Py_XSETREF(r->upload, task);
-    r->uploading = 1;
-    return task == NULL ? -1 : 0;
+    if (task == NULL) {
+        return -1;
+    }
+    if (r->uploading) {
+        Py_XSETREF(r->upload, task);
+    }
+    else {
+        Py_DECREF(task);
+    }
+    return 0;
 }
 
 static coro_outcome
@@ -435,6 +443,7 @@ hop_end(hop *x)
         PyErr_SetRaisedException(exc);
     }
     Py_CLEAR(x->session);
+    Py_CLEAR(x->connector);
     Py_CLEAR(x->response);
     Py_CLEAR(x->route);
     Py_CLEAR(x->conn);
@@ -448,6 +457,7 @@ int
 hop_traverse(hop *x, visitproc visit, void *arg)
 {
     Py_VISIT(x->session);
+    Py_VISIT(x->connector);
     Py_VISIT(x->response);
     Py_VISIT(x->route);
     Py_VISIT(x->conn);

@@ -23,6 +23,7 @@ typedef enum hop_phase {
 typedef struct hop {
     LoopObject *loop;          /* borrowed from the coroutine */
     SessionObject *session;    /* strong */
+    PyObject *connector;       /* strong: the session's, which forgets it when it is closed */
     ResponseObject *response;  /* strong */
     RouteObject *route;        /* strong */
     ConnectionObject *conn;    /* strong, until the head is there */
@@ -42,7 +43,7 @@ typedef struct hop {
     unsigned upgrade : 1;
 } hop;
 
-/* All zero but for what the caller sets: loop, session, response (with its request in `sent`), route, body, upload,
+/* All zero but for what the caller sets: loop, session, connector, response (with its request in `sent`), route, body, upload,
  * connect, timeout, times, end_by and the bits; references are the exchange's. connect(fresh) returns (connection, head,
  * body): taken from the route's pool and connected (a new one if `fresh`), and what is to be sent, bytes or None. */
 void hop_init(hop *x);

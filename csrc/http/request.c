@@ -189,6 +189,7 @@ prepare(RequestObject *q, TargetObject *t, buf *head, PyObject *body, unsigned m
     r->head_only = (method & METHOD_HEAD) != 0;
     x->loop = q->coro.loop;
     x->session = (SessionObject *)Py_NewRef((PyObject *)s);
+    x->connector = Py_XNewRef(s->connector);
     x->response = r;
     x->route = (RouteObject *)Py_NewRef((PyObject *)t->route);
     x->body = body;

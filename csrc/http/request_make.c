@@ -311,6 +311,7 @@ fill_exchange(RequestObject *q, PyObject *const *args, PyObject *const *named)
     hop *x = &q->x;
     TargetObject *t = target_bare(s->st, (RouteObject *)args[2], args[1]);
     x->session = (SessionObject *)Py_NewRef((PyObject *)s);
+    x->connector = Py_XNewRef(s->connector);
     x->route = (RouteObject *)Py_NewRef(args[2]);
     x->body = args[4] == Py_None ? NULL : Py_NewRef(args[4]);
     x->response = t == NULL ? NULL : response_new(s, request_response_type(s), q->method, t);

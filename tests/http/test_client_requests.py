@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sys
 import urllib.parse
 import zlib
 
@@ -700,5 +701,29 @@ def test_method_and_url_by_name(client):
                 "GET / HTTP/1.1",
             ]
             assert server.asked[0].headers["a"] == "b"
+
+    client.run(main)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks are not eager before Python 3.12")
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_body_sent_by_eager_tasks(client, waits):
+    """The task that sends it begins while it is made, and is done then if it never waits."""
+
+    async def pieces():
+        for piece in (b"one", b"two"):
+            if waits:
+                await asyncio.sleep(0)
+            yield piece
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with raw(OK) as server, client.session() as http:
+            loop.set_task_factory(asyncio.eager_task_factory)
+            for _ in range(2):
+                async with http.post(server.url, data=pieces()) as answer:
+                    assert await answer.json() == {"ok": True}
+            bodies = [asked.body for asked in server.asked]
+            assert bodies == [b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"] * 2
 
     client.run(main)

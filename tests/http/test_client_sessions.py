@@ -12,7 +12,7 @@ import warnings
 
 import pytest
 import support
-from http_support import OK, gate, get, raw, resolver_to, silent
+from http_support import OK, gate, get, raw, resolver_to, response, silent
 
 # -- what get() returns ---------------------------------------------------------------------------
 
@@ -180,6 +180,28 @@ def test_closed_with_waiters(client):
             assert all(task.exception() for task in done)
 
     client.run(main)
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_closed_with_waiters_of_a_connector_that_lives_on(ours, reuse):
+    """A request that has begun does not need the session any more. With aiohttp it does: AttributeError."""
+
+    async def script(peer):
+        while True:
+            await peer.request()
+            await asyncio.sleep(0.05)
+            peer.send(response(b"ok"))
+
+    async def main():
+        connector = ours.http.TCPConnector(limit=1, force_close=not reuse)
+        async with raw(script) as server:
+            async with ours.session(connector=connector, connector_owner=False) as http:
+                tasks = [asyncio.ensure_future(get(http, server.url)) for _ in range(3)]
+                await asyncio.sleep(0.02)
+            assert await asyncio.gather(*tasks) == [b"ok"] * 3
+            await connector.close()
+
+    ours.run(main)
 
 
 def test_row_70_closed_during_the_lookup(client):
