@@ -105,6 +105,10 @@ int
 body_clear(PyObject *self)
 {
     BodyObject *b = (BodyObject *)self;
+    if (b->keeps != NULL && b->flow != NULL) {
+        b->flow(b->source, BODY_GONE);
+        body_detach(b);
+    }
     Py_CLEAR(b->protocol);
     Py_CLEAR(b->timer);
     Py_CLEAR(b->waiter);
@@ -175,6 +179,15 @@ settle(LoopObject *loop, PyObject *future)
     Py_DECREF(future);
 }
 
+/* Whoever waits is reached from the loop by what feeds this, or the collector would take him for garbage. */
+void
+body_awaited(BodyObject *b)
+{
+    if (b->flow != NULL) {
+        b->flow(b->source, b->waiter != NULL || b->eof_waiter != NULL ? BODY_AWAITED : BODY_NOT_AWAITED);
+    }
+}
+
 void
 body_wake(BodyObject *b)
 {
@@ -182,6 +195,7 @@ body_wake(BodyObject *b)
     if (waiter != NULL) {
         b->waiter = NULL;
         settle(b->loop, waiter);
+        body_awaited(b);
     }
 }
 
@@ -193,6 +207,7 @@ body_wake_all(BodyObject *b)
     if (waiter != NULL) {
         b->eof_waiter = NULL;
         settle(b->loop, waiter);
+        body_awaited(b);
     }
 }
 
@@ -216,7 +231,7 @@ pause_source(BodyObject *b)
     }
     if (b->flow != NULL && !b->paused) {
         b->paused = 1;
-        b->flow(b->source, 1);
+        b->flow(b->source, BODY_PAUSE);
     }
     return 0;
 }
@@ -230,7 +245,7 @@ body_resume(BodyObject *b)
     if (b->paused) {
         b->paused = 0;
         if (b->flow != NULL) {
-            b->flow(b->source, 0);
+            b->flow(b->source, BODY_GO_ON);
         }
     }
     return 0;

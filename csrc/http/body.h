@@ -13,15 +13,24 @@
 typedef struct BodyObject BodyObject;
 struct CoroObject;
 
-/* Stop (pause != 0) or go on feeding. Only called when it changes. PYCALL: it may feed from within. */
-typedef void (*body_flow)(void *source, int pause);
+typedef enum body_signal {
+    BODY_GO_ON,       /* feeding, or */
+    BODY_PAUSE,       /* stop: only when it changes */
+    BODY_AWAITED,     /* somebody waits for what comes: he is to be kept alive by it */
+    BODY_NOT_AWAITED, /* no more, or he has been woken */
+    BODY_GONE,        /* by who is kept by body_keep() */
+} body_signal;
+
+/* What the source is told. PYCALL: it may feed from within, and be let go. */
+typedef void (*body_flow)(void *source, body_signal signal);
 
 /* low_water: bytes, aiohttp's read_bufsize; high water is twice that. `source` is raw: call body_detach() before it
  * goes. flow may be NULL. New reference. */
 BodyObject *body_new(LoopObject *loop, Py_ssize_t low_water, void *source, body_flow flow);
 void body_detach(BodyObject *b);
 /* `source` lives as long as the body does, or until NULL is given: for one that only the body's reader needs any more.
- * 0: not that of a body that is everybody's. */
+ * Its own reference to the body is to go, so that both are not garbage for the collector; it is told BODY_GONE. 0: not
+ * that of a body that is everybody's. */
 int body_keep(BodyObject *b, PyObject *source);
 
 /* Before the first byte. The decoder is the body's from now on (NULL: none). */

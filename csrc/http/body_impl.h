@@ -61,6 +61,7 @@ int body_resume(BodyObject *b);      /* whatever the marks say. -1 with a protoc
 int body_check_high(BodyObject *b);  /* pauses the source above the high mark; the same. PYCALL */
 int body_check_low(BodyObject *b);   /* resumes it below the low mark; the same. PYCALL */
 void body_wake(BodyObject *b);       /* the reader. PYCALL */
+void body_awaited(BodyObject *b);    /* somebody has begun to wait, or waits no more: the source is told. PYCALL */
 void body_wake_all(BodyObject *b);   /* and who waits for the end. PYCALL */
 void body_drop_bytes(BodyObject *b); /* what was not read is let go */
 int body_push_end(BodyObject *b);    /* a chunk ends at what is decoded so far; one that gave nothing is none */

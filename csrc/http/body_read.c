@@ -60,13 +60,22 @@ check_connected(BodyObject *b)
     return connected > 0 ? 0 : -1;
 }
 
+static void
+end_reader(BodyObject *b)
+{
+    b->reader = NULL;
+    b->whole = 0;
+    if (b->waiter != NULL) { /* it was not woken */
+        Py_CLEAR(b->waiter);
+        body_awaited(b);
+    }
+}
+
 /* This reader waits no more. */
 static void
 stop_waiting(BodyObject *b)
 {
-    b->reader = NULL;
-    b->whole = 0;
-    Py_CLEAR(b->waiter);
+    end_reader(b);
     if (UNLIKELY(b->timed)) {
         leave_timer(b);
     }
@@ -89,6 +98,7 @@ wait_for_more(BodyObject *b, CoroObject *c, const char *method)
         return CORO_ERROR;
     }
     b->reader = c;
+    body_awaited(b);
     if ((b->timer != NULL && enter_timer(b) < 0) || coro_await(c, b->waiter) < 0
         || ((b->data.size > 0 || b->paused) && body_resume(b) < 0)) {
         stop_waiting(b);
@@ -111,9 +121,7 @@ void
 body_read_end(BodyObject *b, CoroObject *c)
 {
     if (b->reader == c) {
-        b->reader = NULL;
-        b->whole = 0;
-        Py_CLEAR(b->waiter);
+        end_reader(b);
     }
 }
 
@@ -472,6 +480,7 @@ wait_eof_step(CoroObject *c, PyObject *value, PyObject **result)
         return CORO_ERROR;
     }
     b->eof_waiter = Py_NewRef(call->arg);
+    body_awaited(b);
     return CORO_WAIT;
 }
 
@@ -482,6 +491,7 @@ wait_eof_end(CoroObject *c)
     BodyObject *b = (BodyObject *)call->owner;
     if (call->arg != NULL && b->eof_waiter == call->arg) {
         Py_CLEAR(b->eof_waiter);
+        body_awaited(b);
     }
 }
 

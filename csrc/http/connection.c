@@ -66,6 +66,24 @@ conn_steal_user(ConnectionObject *c, PyObject **object)
     return u;
 }
 
+void
+conn_keep_user(http_user *u, PyObject *object)
+{
+    ConnectionObject *c = u->conn;
+    if (c != NULL && c->user_object == NULL) {
+        c->user_object = Py_NewRef(object);
+    }
+}
+
+void
+conn_let_user_go(http_user *u)
+{
+    ConnectionObject *c = u->conn;
+    if (c != NULL) {
+        Py_CLEAR(c->user_object);
+    }
+}
+
 /* The slot is free, and the transport told to close. */
 static void
 give_up(ConnectionObject *c, int abort)
@@ -148,7 +166,7 @@ conn_finish(ConnectionObject *c, size_t left)
     }
     u->ops->done(u);
     Py_DECREF(self);
-    Py_DECREF(object);
+    Py_XDECREF(object);
     Py_DECREF(c);
 }
 
@@ -206,7 +224,7 @@ conn_abandon(http_user *u)
     Py_INCREF(c);
     conn_steal_user(c, &object);
     give_up(c, 1);
-    Py_DECREF(object);
+    Py_XDECREF(object);
     Py_DECREF(c);
     PyErr_SetRaisedException(saved);
 }

@@ -37,8 +37,7 @@ typedef struct http_user_ops {
 /* Embedded in whoever has an exchange on a connection. */
 struct http_user {
     const http_user_ops *ops;
-    PyObject *object;       /* borrowed: the connection holds it strongly while the exchange is on: who embeds it, or None */
-    PyObject *self;         /* borrowed: who embeds it; it is held while it is told of the end */
+    PyObject *self;         /* borrowed: who embeds it; the connection keeps it, see conn_keep_user() */
     ConnectionObject *conn; /* borrowed: NULL when no exchange is on */
     double *heard;          /* raw: where the time of the answer's first byte goes (loop.time()); NULL: nowhere */
 };
@@ -84,7 +83,7 @@ struct ConnectionObject {
     const wire_ops *wire;     /* how to use it */
     struct dial *dial;        /* borrowed: connects it; NULL: nobody, or Python */
     http_user *user;          /* borrowed: `user_object` embeds it */
-    PyObject *user_object;    /* strong while an exchange is on */
+    PyObject *user_object;    /* strong: who embeds it, or leads to that, while somebody waits; or NULL */
     list_node in_pool;        /* pool->connections */
     list_node in_route;       /* route->idle; strong while linked */
     list_node in_idle;        /* pool->idle */
@@ -118,7 +117,7 @@ struct ConnectionObject {
     unsigned lost : 1;        /* connection_lost() was called */
 };
 
-/* Send a request and read its answer for `u`, whose ops and object are set, on a connection that was acquired and is
+/* Send a request and read its answer for `u`, whose ops and self are set, on a connection that was acquired and is
  * connected. -1 with an exception: nothing was sent and `u` is not told of anything; the connection had gone
  * (ServerDisconnectedError), and is closed. PYCALL. */
 int conn_begin(ConnectionObject *c, http_user *u, const conn_request *r);
@@ -129,6 +128,12 @@ int conn_write(ConnectionObject *c, const char *base, size_t n);
 /* The same for a span (it may be empty) and exact bytes behind it, sent together; the bytes are kept, not copied. */
 int conn_write_with(ConnectionObject *c, const char *base, size_t n, PyObject *bytes);
 int conn_finish_upload(ConnectionObject *c);                /* 0, or -1 as above. PYCALL */
+
+/* From conn_begin() the connection keeps the user, so that whoever waits for the answer lives, though nobody but the
+ * socket may lead to him: asyncio's transports do the same. A user who may be dropped while nobody waits says so by
+ * conn_let_user_go(). No effect where no exchange is on. PYCALL. */
+void conn_keep_user(http_user *u, PyObject *object); /* `object` leads to who waits, and to who embeds `u` */
+void conn_let_user_go(http_user *u);
 
 void conn_pause(ConnectionObject *c, int pause); /* back-pressure: no more bytes from the socket, or again. PYCALL */
 
@@ -161,7 +166,8 @@ ConnectionObject *conn_new(RouteObject *r); /* CONN_NEW; its slot is counted. NU
 int conn_is_usable(ConnectionObject *c);    /* an idle one: connected, and nothing has come? PYCALL */
 void conn_abort(ConnectionObject *c);       /* conn_close(), and what has not been sent is dropped. PYCALL */
 void conn_end(ConnectionObject *c);         /* conn_abort(); the socket of an idle one is closed at once, if it may be. PYCALL */
-/* The exchange that is on is over: its user, who is not told; *object is the reference to it. NULL: none is on. */
+/* The exchange that is on is over: its user, who is not told; *object is the reference to it, or NULL. NULL: none is
+ * on. */
 http_user *conn_steal_user(ConnectionObject *c, PyObject **object);
 void conn_fail(ConnectionObject *c, PyObject *exc); /* exc is stolen; the socket is aborted. PYCALL */
 void conn_raised(ConnectionObject *c);              /* conn_fail() with the exception that is set. PYCALL */

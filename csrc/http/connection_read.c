@@ -282,12 +282,14 @@ conn_data(PyObject *self, char *base, Py_ssize_t n)
     ConnectionObject *c = (ConnectionObject *)self;
     Py_INCREF(c);
     if (LIKELY(c->state == CONN_BUSY)) {
+        PyObject *user = Py_NewRef(c->user->self); /* the collector may run, and find that nobody has it */
         c->last_heard = uv_now(&c->loop->uv);
         if (UNLIKELY(c->user->heard != NULL) && !c->answered) {
             *c->user->heard = clock_now();
         }
         c->answered = 1;
         feed(c, base, (size_t)n);
+        Py_DECREF(user);
     }
     else if (c->state != CONN_CLOSED) {
         conn_abort(c);

@@ -207,7 +207,7 @@ exchange_new(LoopObject *loop)
     }
     e->loop = (LoopObject *)Py_NewRef(loop);
     e->user.ops = &exchange_ops;
-    e->user.object = e->user.self = (PyObject *)e;
+    e->user.self = (PyObject *)e;
     if ((e->future = loop_create_future((PyObject *)loop, NULL)) == NULL
         || (e->started = loop_create_future((PyObject *)loop, NULL)) == NULL
         || (e->body = PyByteArray_FromStringAndSize(NULL, 0)) == NULL) {

@@ -108,7 +108,7 @@ update_turn(PoolObject *p, RouteObject *r)
     return heap_insert(&p->turns, &r->turn);
 }
 
-/* It does not wait any more. */
+/* It does not wait any more. Its own reference to the future stays. */
 static void
 unqueue(pool_waiter *w)
 {
@@ -117,6 +117,7 @@ unqueue(pool_waiter *w)
     if (r->pool != NULL) {
         update_turn(r->pool, r); /* the heap had room for it */
     }
+    Py_DECREF(w->future); /* the list's reference */
 }
 
 /* Give `c`, whose reference is taken over, to the oldest waiter of its route. 0: there is none (any more), and the
@@ -394,6 +395,7 @@ queue(PoolObject *p, RouteObject *r, pool_waiter *w)
     }
     w->route = (RouteObject *)Py_NewRef(r);
     w->number = p->arrivals++;
+    Py_INCREF(w->future);
     list_append(&r->waiters, &w->node);
     if (update_turn(p, r) < 0) {
         pool_cancel(w);
@@ -536,6 +538,15 @@ close_connections(PoolObject *p)
         list_node *n = todo.next;
         list_remove(n);
         list_append(&p->connections, n);
+    }
+}
+
+void
+pool_forget_waiters(RouteObject *r)
+{
+    pool_waiter *w;
+    while ((w = oldest(r)) != NULL) {
+        unqueue(w);
     }
 }
 

@@ -30,7 +30,7 @@ typedef struct RouteObject {
     PyObject *key;      /* strong: the connection key, any hashable */
     PoolObject *pool;   /* borrowed; NULL when the pool has gone */
     list_node idle;     /* ConnectionObject.in_route: strong references, the last to become idle at the end */
-    list_node waiters;  /* pool_waiter.node, oldest first */
+    list_node waiters;  /* pool_waiter.node, oldest first; a reference to the future of each, so that who waits is kept */
     heap_node turn;     /* in pool->turns while it has a waiter and room for one more: the oldest one's number */
     Py_ssize_t slots;   /* of its connections, idle ones as well */
 } RouteObject;
@@ -100,6 +100,7 @@ void pool_lost(ConnectionObject *c);      /* its socket is closed, or was never 
 /* ---- for poolobject.c ---------------------------------------------------------------------- */
 
 void pool_forget_all(PoolObject *p); /* the pool goes: nothing points to it any more, idle ones are closed. PYCALL */
+void pool_forget_waiters(RouteObject *r); /* the route is garbage: who still waits is not told */
 void pool_expire(deadline *d);       /* PYCALL */
 
 #endif

@@ -22,6 +22,9 @@ route_traverse(PyObject *op, visitproc visit, void *arg)
     for (list_node *n = self->idle.next; n != NULL && n != &self->idle; n = n->next) {
         Py_VISIT((PyObject *)CONTAINER_OF(n, ConnectionObject, in_route));
     }
+    for (list_node *n = self->waiters.next; n != NULL && n != &self->waiters; n = n->next) {
+        Py_VISIT(CONTAINER_OF(n, pool_waiter, node)->future);
+    }
     return 0;
 }
 
@@ -34,6 +37,7 @@ route_clear(PyObject *op)
         ConnectionObject *c = CONTAINER_OF(self->idle.next, ConnectionObject, in_route);
         conn_abort(c); /* lets go of the list's reference */
     }
+    pool_forget_waiters(self);
     return 0;
 }
 

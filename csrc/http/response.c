@@ -70,11 +70,27 @@ stop_upload(ResponseObject *r)
 /* ---- the body ------------------------------------------------------------------------------ */
 
 static void
-control_flow(void *source, int pause)
+control_flow(void *source, body_signal signal)
 {
     ResponseObject *r = source;
-    if (r->user.conn != NULL) {
-        conn_pause(r->user.conn, pause);
+    if (signal == BODY_GONE) {
+        r->content = NULL;
+        r->kept = 0;
+        r->closed = r->released = 1;
+        return;
+    }
+    if (r->user.conn == NULL) {
+        return;
+    }
+    switch (signal) {
+    case BODY_AWAITED:
+        conn_keep_user(&r->user, r->kept ? (PyObject *)r->content : (PyObject *)r);
+        break;
+    case BODY_NOT_AWAITED:
+        conn_let_user_go(&r->user);
+        break;
+    default:
+        conn_pause(r->user.conn, signal == BODY_PAUSE);
     }
 }
 
@@ -252,6 +268,7 @@ on_head(http_user *u, ConnectionObject *Py_UNUSED(c), char *base, const http1_he
         return -1;
     }
     r->started = r->answered = 1;
+    conn_let_user_go(u); /* the request has it, still */
     response_wake_caller(r);
     return 0;
 }
@@ -270,9 +287,9 @@ on_body(http_user *u, const char *base, size_t n)
             return -1;
         }
     }
-    Py_INCREF(r);
-    int err = body_feed(r->content, base, n);
-    Py_DECREF(r);
+    BodyObject *b = (BodyObject *)Py_NewRef((PyObject *)r->content);
+    int err = body_feed(b, base, n);
+    Py_DECREF(b);
     return err;
 }
 
@@ -291,9 +308,9 @@ on_chunk_end(http_user *u)
         r->piece_ended = 1;
         return 0;
     }
-    Py_INCREF(r);
-    int err = body_chunk_end(r->content);
-    Py_DECREF(r);
+    BodyObject *b = (BodyObject *)Py_NewRef((PyObject *)r->content);
+    int err = body_chunk_end(b);
+    Py_DECREF(b);
     return err;
 }
 
@@ -301,9 +318,24 @@ on_chunk_end(http_user *u)
 static void
 leave_to_itself(ResponseObject *r)
 {
-    if (r->content != NULL) {
+    if (UNLIKELY(r->kept)) {
+        r->kept = 0;
+        Py_INCREF(r->content);
         body_keep(r->content, NULL);
     }
+}
+
+/* It is dropped, but its content is read on: that keeps it until the exchange is over. 0: it does not. */
+static int
+leave_to_reader(ResponseObject *r)
+{
+    int is_read = r->content != NULL && Py_REFCNT(r->content) > 1 && r->started && !r->released && !r->empty && !r->kept;
+    if (!is_read || !body_keep(r->content, (PyObject *)r)) {
+        return 0;
+    }
+    r->kept = 1;
+    Py_DECREF(r->content);
+    return 1;
 }
 
 static void
@@ -455,7 +487,6 @@ response_new(SessionObject *session, PyTypeObject *type, PyObject *method, Targe
         return NULL;
     }
     r->user.ops = &response_ops;
-    r->user.object = Py_None; /* see the contract: not kept by the connection */
     r->user.self = (PyObject *)r;
     r->loop = (LoopObject *)Py_NewRef(session->loop);
     r->session = Py_NewRef((PyObject *)session);
@@ -479,7 +510,6 @@ response_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUS
     ResponseObject *r = (ResponseObject *)type->tp_alloc(type, 0);
     if (r != NULL) {
         r->user.ops = &response_ops;
-        r->user.object = Py_None;
         r->user.self = (PyObject *)r;
         r->content_length = -1;
         r->read_bufsize = 1 << 16;
@@ -510,7 +540,9 @@ response_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(r->request_info);
     Py_VISIT(r->piece);
     Py_VISIT(r->body);
-    Py_VISIT(r->content);
+    if (!r->kept) {
+        Py_VISIT(r->content);
+    }
     Py_VISIT(r->foreign);
     Py_VISIT(r->on_read);
     Py_VISIT(r->steps);
@@ -545,6 +577,10 @@ response_clear(PyObject *self)
     Py_CLEAR(r->request_info);
     Py_CLEAR(r->piece);
     Py_CLEAR(r->body);
+    if (r->kept) {
+        r->kept = 0;
+        r->content = NULL;
+    }
     Py_CLEAR(r->content);
     Py_CLEAR(r->foreign);
     Py_CLEAR(r->on_read);
@@ -558,15 +594,8 @@ response_clear(PyObject *self)
     return 0;
 }
 
-/* Does somebody read what this response, which nobody has any more, is given? */
-static int
-has_reader(const ResponseObject *r)
-{
-    return r->content != NULL && Py_REFCNT(r->content) > 1 && r->started && !r->released && !r->empty;
-}
-
 /* Dropped with its body unread: as aiohttp, the connection is given up, and debug mode says so. One whose `content` is
- * read on lives until that is over, or the collector finds both. */
+ * read on lives until that is over, or dropped as well. */
 static void
 response_finalize(PyObject *self)
 {
@@ -574,7 +603,7 @@ response_finalize(PyObject *self)
     if (LIKELY(r->user.conn == NULL)) {
         return;
     }
-    if (has_reader(r) && body_keep(r->content, self)) {
+    if (leave_to_reader(r)) {
         return;
     }
     PyObject *saved = PyErr_GetRaisedException();

@@ -1,7 +1,8 @@
 /* response.h - ResponseObject: `_core.ClientResponse`, the base of uvolt.http.ClientResponse, and the user of a connection.
  *
  * It is made before the request is sent, and belongs to the exchange (hop.h) until the head has come. Then it is
- * the caller's. The connection does not keep it: a response that is dropped unread gives up its exchange.
+ * the caller's. The connection keeps it only while somebody waits for more: one that is dropped unread gives up its
+ * exchange.
  * The head stays the bytes that came until somebody asks for headers. A body that came in one piece stays that piece;
  * any other is a BodyObject (`content`), which is also made when it is asked for.
  * Split by role: response.c life and what the connection tells; response_read.c read, text, json, release;
@@ -57,7 +58,7 @@ struct ResponseObject {
     PyObject *request_info;
     PyObject *piece;          /* strong: exact bytes, all of the body so far, which came in one piece; or NULL */
     PyObject *body;           /* strong: what read() has got, `_body`; or NULL */
-    BodyObject *content;      /* strong, or NULL: not made yet */
+    BodyObject *content;      /* strong, but not if `kept`; or NULL: not made yet */
     PyObject *foreign;        /* strong: a `content` that somebody has set; or NULL */
     PyObject *on_read;        /* strong: on_read(response), awaited by read() once it has the body; or NULL */
     PyObject *steps;          /* strong: dict, what the connector has noted of connecting; or NULL */
@@ -93,6 +94,7 @@ struct ResponseObject {
     unsigned answered : 1;    /* any byte of the response came */
     unsigned may_continue : 1; /* 100 Continue came */
     unsigned uploading : 1;
+    unsigned kept : 1;        /* by its content, whose reader is all that there is */
 };
 
 extern PyType_Spec http_response_spec;
