@@ -184,7 +184,7 @@ def test_closed_with_waiters(client):
 
 @pytest.mark.parametrize("reuse", [True, False])
 def test_closed_with_waiters_of_a_connector_that_lives_on(ours, reuse):
-    """A request that has begun does not need the session any more. With aiohttp it does: AttributeError."""
+    """A request that has begun needs the session no more; with aiohttp: AttributeError."""
 
     async def script(peer):
         while True:

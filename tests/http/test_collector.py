@@ -149,7 +149,7 @@ def test_a_task_that_waits_for_the_socket(client) -> None:
                 sock.setblocking(False)
                 sock.connect_ex(listener.getsockname())
             serving = asyncio.ensure_future(serve(listener))
-            asyncio.ensure_future(work("http://127.0.0.1:%d/" % listener.getsockname()[1]))
+            asyncio.ensure_future(work(f"http://127.0.0.1:{listener.getsockname()[1]}/"))
             await collect_until(done)
             await serving
 
@@ -201,7 +201,7 @@ def test_a_request_that_is_dropped_with_its_loop() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         loop = support.factory("uvolt")()
-        loop.run_until_complete(main(loop, "http://127.0.0.1:%d/" % listener.getsockname()[1]))
+        loop.run_until_complete(main(loop, f"http://127.0.0.1:{listener.getsockname()[1]}/"))
         seen = weakref.ref(loop.kept)
         loop.set_exception_handler(lambda loop, context: None)
         loop.close()
@@ -219,14 +219,15 @@ from uvolt import http
 class Response(http.ClientResponse):
     pass
 
-PARTS = b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n2\\r\\nok\\r\\n", b"2\\r\\nok\\r\\n"
+HEAD = b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
+CHUNK = b"2\\r\\nok\\r\\n"
 
 def serve(listener):
     sock = listener.accept()[0]
     sock.recv(4096)
-    sock.sendall(PARTS[0])
+    sock.sendall(HEAD + CHUNK)
     time.sleep(0.3)
-    sock.sendall(PARTS[1])
+    sock.sendall(CHUNK)
     time.sleep(0.3)
     sock.close()
 
