@@ -190,11 +190,24 @@ table_add_items(head_table *t, PyObject *source, int own)
     return ok;
 }
 
+static int
+is_empty(PyObject *mapping)
+{
+    if (mapping == NULL || mapping == Py_None) {
+        return 1;
+    }
+    Py_ssize_t n = PyObject_Size(mapping);
+    if (n < 0) {
+        PyErr_Clear();
+    }
+    return n == 0;
+}
+
 /* 1; 0: not plain. */
 static int
 table_add_source(head_table *t, PyObject *source, int own)
 {
-    if (source == NULL || source == Py_None) {
+    if (is_empty(source)) {
         return 1;
     }
     if (!PyDict_CheckExact(source)) {
@@ -344,19 +357,6 @@ outcome_of(int err)
     }
     PyErr_Clear();
     return HEAD_NOT_PLAIN;
-}
-
-static int
-is_empty(PyObject *mapping)
-{
-    if (mapping == NULL || mapping == Py_None) {
-        return 1;
-    }
-    Py_ssize_t n = PyObject_Size(mapping);
-    if (n < 0) {
-        PyErr_Clear();
-    }
-    return n == 0;
 }
 
 head_outcome

@@ -2,6 +2,7 @@
  * Owns: nothing. Threads: the loop's. PYCALL: all steps. */
 #include "http/response.h"
 #include "http/headers.h"
+#include "http/quick.h"
 #include "http/session.h"
 
 /* ---- the body ------------------------------------------------------------------------------ */
@@ -217,7 +218,7 @@ static charset
 known_charset(ResponseObject *r, const content_type *t)
 {
     http_state *hs = r->loop->st->http;
-    if ((PyObject *)Py_TYPE((PyObject *)r) != hs->ClientResponse || r->head.fields == NULL) {
+    if (r->head.fields == NULL || !quick_is_stock((PyObject *)r, hs->n_get_encoding, hs->stock_get_encoding)) {
         return CHARSET_ASK;
     }
     const char *semi = t->n == 0 ? NULL : memchr(t->s, ';', t->n);

@@ -26,6 +26,7 @@ typedef struct http_timeouts {
     X(GET) X(OPTIONS) X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE)
 #define HTTP_CLIENT_IMPORTS(X)                                                                     \
     X(ClientResponse, "uvolt.http.response", "ClientResponse")                                     \
+    X(stock_get_encoding, "uvolt.http.response", "_stock_get_encoding")                            \
     X(stock_request, "uvolt.http.client", "_stock_request")                                        \
     X(stock_hooks, "uvolt.http.connector", "_stock_hooks")                                         \
     X(socket_module, "socket", NULL)                                                               \

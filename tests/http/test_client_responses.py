@@ -145,6 +145,15 @@ def test_text_in_an_encoding_of_ones_own(client):
     assert fetch(client, response("ü".encode()), use) == "ü"
 
 
+def test_get_encoding_replaced_in_the_class(client, monkeypatch):
+    monkeypatch.setattr(client.http.ClientResponse, "get_encoding", lambda self: "latin-1")
+
+    async def use(answer):
+        return await answer.text()
+
+    assert fetch(client, response(b"\xfc", Content_Type="text/plain; charset=utf-8"), use) == "ü"
+
+
 def test_a_fallback_for_charsets(client):
     async def use(answer):
         return await answer.text()

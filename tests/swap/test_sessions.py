@@ -41,6 +41,22 @@ def test_plain_requests_stay_plain(swapped, fallbacks):
     assert fallbacks == []
 
 
+def test_texts_stay_plain(swapped, monkeypatch):
+    """That the class is another does not make C ask Python for the encoding of each text."""
+    asked: list[str] = []
+    monkeypatch.setattr("uvolt.http.response.parse_mimetype", asked.append)
+
+    async def main():
+        async with server() as url, swapped.ClientSession() as session:
+            async with session.get(url) as response:
+                assert (await response.json())["method"] == "GET"
+            async with session.get(url) as response:
+                assert "GET" in await response.text()
+
+    run(main)
+    assert asked == []
+
+
 def test_what_stays_aiohttps_own_is_taken(swapped, fallbacks):
     """Forms, payloads, timeouts, credentials, versions of aiohttp's own."""
 

@@ -220,3 +220,7 @@ class ClientResponse(_core.ClientResponse):
         if self.reason:
             reason = self.reason.encode("ascii", "backslashreplace").decode("ascii")
         return f"<ClientResponse({self.url}) [{self.status} {reason}]>\n{self.headers}\n"
+
+
+# C does without the call while it is this one that would be called.
+_stock_get_encoding = ClientResponse.get_encoding
