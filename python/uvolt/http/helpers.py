@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import enum
 import functools
 import logging
@@ -13,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from multidict import MultiDict, MultiDictProxy
@@ -172,22 +173,48 @@ def parse_mimetype(mimetype: str) -> MimeType:
     return MimeType(kind, subtype, suffix, MultiDictProxy(parameters))
 
 
+# A Content-Type that can be read in one way only, which nearly all are; and its parameters.
+_is_plain_type = re.compile(
+    r"""[\w.+-]+/[\w.+-]+ (?: ;[ ]?[a-zA-Z][\w-]*= (?: [\w.+-]+ | "[\w.+:/,=-]+" ) )* """,
+    re.ASCII | re.VERBOSE,
+).fullmatch
+_plain_parameters = re.compile(r';[ ]?([\w-]+)="?([^";]+)').findall
+
+ODD_TYPE: Final = 256  # characters of a Content-Type that the email package is given
+
+
 @functools.lru_cache(maxsize=64)
 def parse_content_type(raw: str) -> tuple[str, Mapping[str, str]]:
     """The type of a Content-Type field, lowercased, and its parameters.
 
-    "application/octet-stream" where there is no valid type (RFC 9110, 8.3). The parameters are
-    read by the email package, as aiohttp reads them.
+    "application/octet-stream" where there is no valid type (RFC 9110, 8.3). What is not plain is
+    read by the email package, as aiohttp reads all: comments, values in pieces and in charsets. It
+    takes quadratic time and recurses, so it is given no long ones: they are read as they stand.
     """
-    from email.parser import HeaderParser
-    from email.policy import HTTP
-
-    message = HeaderParser(policy=HTTP).parsestr(f"Content-Type: {raw}")
-    parameters = dict((message.get_params() or ())[1:])
-    kind = str(message.get("content-type", "")).lower().partition(";")[0].strip()
+    parameters: dict[str, str] | None = None
+    if _is_plain_type(raw):
+        pairs = _plain_parameters(raw)
+        parameters = {name.lower(): value for name, value in pairs}
+        if len(parameters) < len(pairs):
+            parameters = None  # a name that comes twice
+    kind = raw
+    if parameters is None and len(raw) <= ODD_TYPE:
+        with contextlib.suppress(Exception):  # RecursionError, and whatever its bugs are
+            kind, parameters = _parse_odd_type(raw)
+    if parameters is None:
+        parameters = dict(parse_mimetype(raw).parameters)
+    kind = kind.lower().partition(";")[0].strip()
     if kind.count("/") != 1:
         kind = "application/octet-stream"
     return kind, MappingProxyType(parameters)
+
+
+def _parse_odd_type(raw: str) -> tuple[str, dict[str, str]]:
+    from email.parser import HeaderParser  # which takes 20 ms to import
+    from email.policy import HTTP
+
+    message = HeaderParser(policy=HTTP).parsestr(f"Content-Type: {raw}")
+    return str(message.get("content-type", "")), dict((message.get_params() or ())[1:])
 
 
 # ---- fields -------------------------------------------------------------------------------------
