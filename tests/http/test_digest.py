@@ -251,6 +251,51 @@ def test_challenges_that_cannot_be_answered(client, challenge, message):
     client.run(main)
 
 
+@pytest.mark.parametrize(
+    "others",
+    [
+        ["Basic realm=a", None],
+        [None, "Basic realm=a"],
+        ['Digest realm="a", nonce="b", algorithm=SHA-512-256', None],
+        ["Negotiate", "Digest", None, 'Digest realm="a", nonce="b", algorithm=MD5'],
+    ],
+)
+def test_the_first_challenge_that_can_be_answered(ours, others):
+    """In fields of their own, as RFC 7616, 3.9.1 has them. aiohttp looks at the first field."""
+    guard = Guard(algorithm="SHA-256", qop="auth")
+
+    async def script(peer):
+        while True:
+            answer = guard.answer(await peer.request())
+            head, end, body = answer.partition(b"\r\n\r\n")
+            lines = head.split(b"\r\n")
+            own = [line for line in lines if line.startswith(b"WWW-Authenticate")]
+            fields = [f"WWW-Authenticate: {field}".encode() for field in others if field]
+            if own:
+                lines = [line for line in lines if line not in own]
+                fields.insert(others.index(None), own[0])
+                lines += fields
+            peer.send(b"\r\n".join(lines) + end + body)
+
+    async def main():
+        middleware = ours.http.DigestAuthMiddleware(guard.login, guard.password)
+        async with raw(script) as server, ours.session(middlewares=[middleware]) as session:
+            async with session.get(server.url + "/x") as r:
+                assert r.status == 200
+            given = parameters(server.asked[1].headers["authorization"])
+            assert given["algorithm"] == "SHA-256"
+
+    ours.run(main)
+
+
+@pytest.mark.parametrize("domain", ["http://[ /x", "/x http://a:port/", "http://["])
+def test_a_domain_that_is_no_url(ours, domain):
+    """It means nothing; with aiohttp the request raises yarl's ValueError."""
+    statuses, asked = get(ours, Guard(qop="auth", domain=domain), "/x", "/x")
+    assert statuses == [200, 200]
+    assert "authorization" in asked[2].headers  # at once
+
+
 def two_servers(client, first, second, *, follow=False):
     """What two origins got, the first of which the middleware meets first."""
 

@@ -5,10 +5,11 @@ Source: https://docs.aiohttp.org/en/stable/client_reference.html#aiohttp.DigestA
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypedDict
 
 from yarl import URL
@@ -164,19 +165,17 @@ class DigestAuthMiddleware:
         """Keep the challenge of a 401. Whether there is one."""
         if response.status != 401:
             return False
-        scheme, _, parameters = response.headers.get("www-authenticate", "").partition(" ")
-        if scheme.lower() != "digest":
-            return False
-        pairs = parse_header_pairs(parameters)
+        pairs = choose_challenge(response.headers.getall("WWW-Authenticate", ()))
         if not pairs:
             return False
         challenge: Any = {name: pairs[name] for name in CHALLENGE_FIELDS if name in pairs}
         self._challenge = challenge
         origin = response.url.origin()
-        spaces = [uri.strip('"') for uri in challenge.get("domain", "").split()]
-        self._protection_space = [
-            str(origin.join(URL(uri)) if uri.startswith("/") else URL(uri)) for uri in spaces if uri
-        ] or [str(origin)]
+        spaces: list[str] = []
+        for uri in challenge.get("domain", "").replace('"', "").split():
+            with contextlib.suppress(ValueError):  # no URL: there is nothing that it could mean
+                spaces.append(str(origin.join(URL(uri)) if uri.startswith("/") else URL(uri)))
+        self._protection_space = spaces or [str(origin)]
         return bool(challenge)
 
     async def _encode(self, method: str, url: URL, body: Any) -> str:
@@ -237,6 +236,20 @@ class DigestAuthMiddleware:
             f'{name}="{value}"' if name in QUOTED_AUTH_FIELDS else f"{name}={value}"
             for name, value in fields.items()
         )
+
+
+def choose_challenge(fields: Sequence[str]) -> dict[str, str]:
+    """The parameters of the Digest challenge among the WWW-Authenticate fields: of the first whose
+    algorithm is supported (RFC 7616, 3.7), else of the first; empty if there is none."""
+    found: dict[str, str] = {}
+    for field in fields:
+        scheme, _, parameters = field.partition(" ")
+        if scheme.lower() == "digest":
+            pairs = parse_header_pairs(parameters)
+            if pairs and pairs.get("algorithm", "MD5").upper() in DigestFunctions:
+                return pairs
+            found = found or pairs
+    return found
 
 
 def choose_qop(offered: str) -> str:
