@@ -81,6 +81,24 @@ def test_members_that_are_missing(client):
     fetch(client, b"HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"abc"), use)
 
 
+@pytest.mark.parametrize("target", ["http://[", "http://a:99999/", "//[x"])
+def test_a_link_that_is_no_url(client, target):
+    """The others are there; aiohttp raises yarl's ValueError for all of them."""
+    field = f"<{target}>; rel=bad, </next>; rel=next"
+
+    async def main():
+        async with raw(answers(response(b"", Link=field))) as server, client.session() as http:
+            async with http.get(server.url) as got:
+                if not client.ours:
+                    with pytest.raises(ValueError):
+                        got.links  # noqa: B018
+                    return
+                assert list(got.links) == ["next"]
+                assert str(got.links["next"]["url"]) == server.url + "/next"
+
+    client.run(main)
+
+
 @pytest.mark.parametrize("status, ok", [(200, True), (399, True), (400, False), (599, False)])
 def test_ok(client, status, ok):
     async def use(answer):

@@ -117,7 +117,8 @@ class ClientResponse(_core.ClientResponse):
 
     @property
     def links(self) -> MultiDictProxy[MultiDictProxy[str | URL]]:
-        """The Link fields (RFC 8288) by their rel, else by their URL; "url" is the target."""
+        """The Link fields (RFC 8288) by their rel, else by their URL; "url" is the target. A link
+        to what is no URL is left out."""
         links: MultiDict[MultiDictProxy[str | URL]] = MultiDict()
         text = ", ".join(self.headers.getall("Link", []))
         for value in re.split(r",(?=\s*<)", text) if text else ():
@@ -131,8 +132,9 @@ class ClientResponse(_core.ClientResponse):
                 if found is not None:
                     link.add(found[1], found[4] if found[3] is None else found[3])
             key = link.get("rel", target)
-            link.add("url", self.url.join(URL(target)))
-            links.add(str(key), MultiDictProxy(link))
+            with contextlib.suppress(ValueError):
+                link.add("url", self.url.join(URL(target)))
+                links.add(str(key), MultiDictProxy(link))
         return MultiDictProxy(links)
 
     @property
