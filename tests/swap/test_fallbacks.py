@@ -205,6 +205,66 @@ def test_mocks_of_request_reach_all_sessions(original, swapped):
     run(main)
 
 
+def test_wrappers_of_request_reach_all_sessions(original, swapped):
+    """As tracers have it: what replaces the method calls it, whoever the session is."""
+    calls = []
+    inner = swapped.ClientSession._request
+    kept = original.ClientSession._request
+
+    async def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return await inner(self, *args, **kwargs)
+
+    with pytest.warns(DeprecationWarning, match="discouraged"):
+
+        class Mine(swapped.ClientSession):
+            pass
+
+    def make():
+        return (
+            original.ClientSession(),
+            swapped.ClientSession(),
+            swapped.ClientSession(connector=original.TCPConnector()),
+            Mine(connector=original.TCPConnector()),
+        )
+
+    async def main():
+        async with server() as url:
+            sessions = make()
+            try:
+                swapped.ClientSession._request = wrapper
+                sessions += make()
+                for n, session in enumerate(sessions, 1):
+                    await works(session, url, "Python")
+                    assert len(calls) == n
+            finally:
+                swapped.ClientSession._request = inner
+            for session in sessions:
+                await works(session, url, "Python")
+                await session.close()
+        assert len(calls) == len(sessions)
+        assert original.ClientSession._request is kept
+        assert "_request" not in vars(swapped.ClientSession)
+        assert not hasattr(original.ClientSession, "_instead")
+
+    run(main)
+
+
+def test_a_request_replaced_by_the_name_of_before(original, swapped, fallbacks):
+    """Then aiohttp's own sessions are what the program has in mind."""
+
+    async def main():
+        answer = mock.AsyncMock(return_value="mocked")
+        with mock.patch.object(original.ClientSession, "_request", answer):
+            async with swapped.ClientSession() as session:
+                assert await session.get("http://nowhere.invalid/") == "mocked"
+        async with server() as url, swapped.ClientSession() as session:
+            await works(session, url, "Python")
+
+    run(main)
+    assert any("_request" in line for line in fallbacks), fallbacks
+
+
 def test_a_mixin_with_private_methods(swapped, fallbacks):
     class Mixin:
         async def _resolve_host(self, *args: Any, **kwargs: Any) -> Any:

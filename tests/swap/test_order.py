@@ -69,6 +69,27 @@ check(before, False); check(after, True); assert issubclass(after, before)
 """)
 
 
+def test_request_was_wrapped_before() -> None:
+    program("""
+import functools, uvolt, aiohttp
+inner, calls = aiohttp.ClientSession._request, []
+@functools.wraps(inner)
+async def wrapper(self, *args, **kwargs):
+    calls.append(args)
+    return await inner(self, *args, **kwargs)
+aiohttp.ClientSession._request = wrapper
+uvolt.install(aiohttp=True)
+async def main():
+    async with aiohttp.ClientSession() as session:
+        try:
+            await session.get("http://127.0.0.1:1/")
+        except aiohttp.ClientConnectorError:
+            calls.append("failed")
+uvolt.run(main())
+assert calls == [("GET", "http://127.0.0.1:1/"), "failed"], calls
+""")
+
+
 def test_uninstall_before_aiohttp_is_imported() -> None:
     program("""
 import sys, uvolt

@@ -87,10 +87,19 @@ def _make_all() -> dict[str, Any]:
             "response_class": (aiohttp.ClientResponse, response, http.ClientResponse),
         },
         _timeout_default=aiohttp.client.DEFAULT_TIMEOUT,
+        _own_request=_own_request(),
         **_debug_setattr(),
     )
     made["request"] = _make_request(made["ClientSession"], made["TCPConnector"])
     return made
+
+
+def _own_request() -> Any:
+    """aiohttp's ClientSession._request(); None if it is replaced: it is not from where another
+    method is then."""
+    own, other = (vars(aiohttp.ClientSession)[name] for name in ("_request", "detach"))
+    is_own = type(own) is type(other) and own.__code__.co_filename == other.__code__.co_filename
+    return own if is_own else None
 
 
 def _debug_setattr() -> dict[str, Any]:

@@ -27,10 +27,12 @@ class SessionType(SwapType):
     """Makes sessions: ours, or aiohttp's own where ours cannot do what is asked for.
 
     _stock: argument -> what it may be for a session of ours. _response: our class of responses.
+    _own_request: aiohttp's _request(); None if somebody had replaced it before the swap.
     """
 
     _stock: dict[str, tuple[Any, ...]]
     _response: type
+    _own_request: Any
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         # An object of a subclass must be its own: SessionMixin.__init__() asks why_not() there.
@@ -42,19 +44,36 @@ class SessionType(SwapType):
             del kwargs["response_class"]
         return cls._original(*args, **kwargs)
 
-    # Tools that mock all requests replace _request() of the class: of aiohttp's too, then.
+    # Tools that mock or watch all requests replace _request() of the class: of aiohttp's too, then.
+    # What replaces it may call what it replaces, which is ours, with a session of aiohttp's.
     def __setattr__(cls, name: str, value: Any) -> None:
         if name == "_request" and "_original" in cls.__dict__:
+            if value is ClientSession._request:  # as it was
+                if name in cls.__dict__:
+                    delattr(cls, name)
+                return
+            original: Any = cls._original
             if "_kept_request" not in cls.__dict__:
-                super().__setattr__("_kept_request", cls._original.__dict__[name])
-            setattr(cls._original, name, value)
+                kept = original.__dict__[name]
+                super().__setattr__("_kept_request", kept)
+                original._instead = property(lambda session: kept.__get__(session))
+            setattr(original, name, value)
         super().__setattr__(name, value)
 
     def __delattr__(cls, name: str) -> None:
         super().__delattr__(name)
         if name == "_request" and "_kept_request" in cls.__dict__:
-            setattr(cls._original, name, cls.__dict__["_kept_request"])
+            original: Any = cls._original
+            setattr(original, name, cls.__dict__["_kept_request"])
+            del original._instead
             super().__delattr__("_kept_request")
+
+    def is_request_replaced(cls) -> bool:
+        """Whether somebody has replaced _request() of aiohttp's class, and not of ours."""
+        ours = next(each for each in cls.__mro__ if "_original" in each.__dict__)
+        if "_request" in ours.__dict__:
+            return False
+        return cls._original.__dict__["_request"] is not cls._own_request
 
     def why_not(cls, **kwargs: Any) -> str | None:
         """Why a session with these arguments must be aiohttp's; None: it need not."""
@@ -68,6 +87,8 @@ class SessionType(SwapType):
                 return f"its connector is a {type(connector).__name__}"
             if connector._companion_only:
                 return "so does its connector"
+        if cls.is_request_replaced():
+            return "somebody has replaced aiohttp's _request()"
         for name, stock in cls._stock.items():
             if kwargs.get(name, stock[0]) not in stock:
                 return f"{name}={kwargs[name]!r}"
@@ -131,7 +152,8 @@ class SessionMixin:
         for name, value in vars(own).items():
             if not hasattr(self, name):
                 setattr(self, name, value)
-        self._instead = own._request
+        kept = getattr(kind, "_kept_request", None)  # where ours is replaced, that was called first
+        self._instead = own._request if kept is None else kept.__get__(own)
         for name in METHODS:
             if getattr(kind, name) is getattr(ClientSession, name):
                 method = getattr(kind._original, name)
