@@ -37,22 +37,28 @@ tls_call_app(TlsObject *t, PyObject *method, PyObject *arg)
     return r;
 }
 
-/* The one who waits for the handshake learns that it is done, or has failed with `exc`. */
+/* Tells t->waiter, if there is one, by _tls.how(waiter, exc, flag). */
 static void
-wake_waiter(TlsObject *t, PyObject *exc)
+tell_waiter(TlsObject *t, const char *how, PyObject *exc, PyObject *flag)
 {
     PyObject *waiter = t->waiter;
     if (waiter == NULL) {
         return;
     }
     t->waiter = NULL;
-    PyObject *r = PyObject_CallMethod(t->loop->st->tls_support, "wake_waiter", "OO", waiter,
-                                      exc != NULL ? exc : Py_None);
+    PyObject *r = PyObject_CallMethod(t->loop->st->tls_support, how, "OOO", waiter, exc, flag);
     if (r == NULL) {
         loop_error(t->loop, "Cannot wake a waiter", (PyObject *)t, t->to.protocol);
     }
     Py_XDECREF(r);
     Py_DECREF(waiter);
+}
+
+/* The one who waits for the handshake learns that it is done, or has failed with `exc`. */
+static void
+wake_waiter(TlsObject *t, PyObject *exc)
+{
+    tell_waiter(t, "wake_waiter", exc != NULL ? exc : Py_None, Py_True);
 }
 
 /* Debug mode's lines of log. */
@@ -318,7 +324,7 @@ tls_connection_lost(PyObject *op, PyObject *exc)
     tls_drop_buffers(t);
     t->state = TLS_UNWRAPPED;
     HandleObject *h = NULL;
-    int tell = t->app == APP_MADE || t->app == APP_EOF;
+    int upgrading = t->app != APP_INIT && !t->shaken, tell = t->app == APP_MADE || t->app == APP_EOF;
     t->app = APP_LOST;
     if (tell) {
         PyObject *method = PyObject_GetAttr(t->to.protocol, t->loop->st->n_connection_lost);
@@ -331,17 +337,7 @@ tls_connection_lost(PyObject *op, PyObject *exc)
     }
     receiver_detach(&t->to);
     let_go_of_session(t);
-    if (t->waiter != NULL) {
-        PyObject *reason = exc != Py_None ? Py_NewRef(exc)
-                                          : PyObject_CallMethod(t->loop->st->tls_support, "aborted", NULL);
-        if (reason != NULL) {
-            wake_waiter(t, reason);
-            Py_DECREF(reason);
-        }
-        else {
-            loop_error(t->loop, "Cannot wake a waiter", op, NULL);
-        }
-    }
+    tell_waiter(t, "wake_closed", exc, upgrading ? Py_True : Py_False);
     Py_RETURN_NONE;
 }
 

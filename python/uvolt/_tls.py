@@ -121,12 +121,12 @@ def error(code: int, library: str | None, reason: str | None) -> Exception:
 # ---- errors and texts ---------------------------------------------------------------------------
 
 
-def wake_waiter(waiter: Any, exc: BaseException | None) -> None:
-    """The handshake is over: the future of who waits for it learns how."""
+def wake_waiter(waiter: Any, exc: BaseException | None, done: bool = True) -> None:
+    """The handshake is over: the future of who waits for it learns how, by done or the exception."""
     if waiter.done():
         return
     if exc is None:
-        waiter.set_result(None)
+        waiter.set_result(done)
     else:
         waiter.set_exception(exc)
 
@@ -148,9 +148,12 @@ def is_late_data(exc: BaseException) -> bool:
     return getattr(exc, "reason", None) == "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"
 
 
-def aborted() -> Exception:
-    """For whoever waits for a handshake that abort() has ended."""
-    return ConnectionAbortedError("the connection was closed during the SSL handshake")
+def wake_closed(waiter: Any, exc: BaseException | None, upgrading: bool) -> None:
+    """The connection is gone before the handshake was over. What the program closed itself is no
+    error to start_tls(), which returns None then, as asyncio's."""
+    if exc is None and not upgrading:
+        exc = ConnectionAbortedError("the connection was closed during the SSL handshake")
+    wake_waiter(waiter, exc, False)
 
 
 def warn_lost_write() -> None:

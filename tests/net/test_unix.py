@@ -30,6 +30,27 @@ def folder():
         yield pathlib.Path(path)
 
 
+@pytest.fixture
+def blocking_calls(monkeypatch):
+    """Calls of os.stat() and its like, but for those that asyncio's own file makes: as blockbuster
+    knows them."""
+    seen = []
+
+    def watch(name):
+        call = getattr(os, name)
+
+        def watched(*args, **kwargs):
+            if not sys._getframe(1).f_code.co_filename.endswith("asyncio/unix_events.py"):
+                seen.append(name)
+            return call(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, watched)
+
+    for name in ("stat", "unlink", "remove"):
+        watch(name)
+    return seen
+
+
 async def stop(server, *protocols):
     for protocol in protocols:
         if protocol.transport is not None:
@@ -473,3 +494,18 @@ def test_connection_on_a_closed_socket(loop):
     sock.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         loop.run_until_complete(loop.create_unix_connection(asyncio.Protocol, sock=sock))
+
+
+def test_blocking_calls_are_allowed(loop, folder, blocking_calls):
+    """What finds blocking calls allows asyncio's own ones, and so it must allow ours."""
+
+    async def main():
+        path = str(folder / "s")
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(path)
+        server = await loop.create_unix_server(asyncio.Protocol, path)
+        await stop(server)
+        assert os.path.exists(path) is not CLEANS_UP
+
+    run(loop, main)
+    assert blocking_calls == ["stat"]  # the test's own

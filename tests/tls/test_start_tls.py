@@ -400,6 +400,25 @@ def test_peer_closes_during_the_handshake(loop, certs, role):
     run(loop, main)
 
 
+@pytest.mark.parametrize("when", ["before", "during"])
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_program_closes_before_the_end(loop, certs, role, how, when):
+    """Not an error: there is no transport to use, and None tells so."""
+
+    async def main():
+        async with sockets() as (a, _):
+            transport, protocol = await plain(a)
+            if when == "before":
+                getattr(transport, how)()
+            else:
+                loop.call_later(0.05, getattr(transport, how))
+            context = ours(role, certs.contexts())
+            assert await upgrade(role, transport, protocol, context) is None
+            assert transport.is_closing()
+
+    run(loop, main)
+
+
 def test_handshake_timeout(loop, certs, role):
     async def main():
         async with sockets() as (a, _):
