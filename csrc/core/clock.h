@@ -1,4 +1,4 @@
-/* clock.h - the loop's clock. */
+/* clock.h - the system's clock; the loop's is the same, unless the program puts another in its place (loop_now). */
 #ifndef UVOLT_CORE_CLOCK_H
 #define UVOLT_CORE_CLOCK_H
 

@@ -419,7 +419,9 @@ handle_repr(PyObject *op)
 static PyObject *
 timer_when(PyObject *op, PyObject *Py_UNUSED(unused))
 {
-    return PyFloat_FromDouble(((TimerObject *)op)->node.when);
+    double when = ((TimerObject *)op)->node.when;
+    return UNLIKELY(((HandleObject *)op)->flags & HANDLE_INTEGER) ? PyLong_FromDouble(when)
+                                                                  : PyFloat_FromDouble(when);
 }
 
 static Py_hash_t

@@ -14,6 +14,7 @@ enum {
     HANDLE_HIDDEN = 16,   /* cancelled: Python sees no callback and no arguments any more */
     HANDLE_FOREIGN = 32,  /* runs a handle that is not ours; the callback is a method bound to it */
     HANDLE_TRACKED = 64,  /* the collector knows it */
+    HANDLE_INTEGER = 128, /* call_at() was given an int, and that is what when() is */
 };
 
 struct HandleObject {

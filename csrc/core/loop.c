@@ -68,6 +68,10 @@ loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
         Py_DECREF(self);
         return uvolt_raise_uv(err);
     }
+    if (loop_look_at_clock(self) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
     return (PyObject *)self;
 }
 
@@ -262,6 +266,30 @@ static PyObject *
 loop_time(PyObject *Py_UNUSED(op), PyObject *Py_UNUSED(unused))
 {
     return PyFloat_FromDouble(clock_now());
+}
+
+int
+loop_look_at_clock(LoopObject *loop)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)loop, "time");
+    if (method == NULL) {
+        return -1;
+    }
+    loop->own_clock = !PyCFunction_Check(method) || PyCFunction_GET_FUNCTION(method) != loop_time;
+    loop->behind = 0;
+    Py_DECREF(method);
+    return 0;
+}
+
+/* A program may put a clock of its own in the place of time(). */
+static int
+loop_setattro(PyObject *op, PyObject *name, PyObject *value)
+{
+    int rc = PyObject_GenericSetAttr(op, name, value);
+    if (rc == 0 && PyUnicode_CompareWithASCIIString(name, "time") == 0) {
+        rc = loop_look_at_clock((LoopObject *)op);
+    }
+    return rc;
 }
 
 static PyObject *
@@ -486,6 +514,7 @@ static PyType_Slot loop_slots[] = {
     {Py_tp_dealloc, loop_dealloc},
     {Py_tp_traverse, loop_traverse},
     {Py_tp_clear, loop_clear},
+    {Py_tp_setattro, loop_setattro},
     {Py_tp_methods, loop_methods},
     {Py_tp_getset, loop_getset},
     {Py_tp_members, loop_members},

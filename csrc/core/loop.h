@@ -76,6 +76,8 @@ struct LoopObject {
     double timer_armed;     /* deadline that `timer` was started for */
     double poll_until;      /* a poll by hand ends then at the latest; else infinite */
     char timer_is_armed;
+    char own_clock;         /* time() is the program's: timers go by it */
+    double behind;          /* what its clock is behind the system's, before a poll; seconds */
     heap deadlines;         /* nodes of deadlines, borrowed (deadline.h) */
     uv_timer_t deadline_timer;
     double deadline_armed;  /* when it ends; infinite if it is not armed */
@@ -99,6 +101,7 @@ struct LoopObject {
     volatile char *fork_mark; /* raw, a page of its own: 0 after a fork; NULL where the kernel has no such thing */
     int epfd;               /* nested epoll set of add_reader and friends, -1 until needed */
     size_t since_poll;      /* callbacks run since the last poll */
+    uint64_t batches;       /* begun so far */
     unsigned empty_polls;   /* polls in a row that found nothing while work was ready */
     uint32_t polled;        /* events seen in this poll */
     char uv_open;           /* uv is initialised */
@@ -151,6 +154,9 @@ PyObject *loop_call_asyncio(PyObject *, const char *name, PyObject *const *, Py_
 int loop_check_closed(LoopObject *loop); /* -1 with RuntimeError('Event loop is closed') */
 char *loop_recv_buffer(LoopObject *loop);   /* NULL: out of memory, no exception set */
 
+/* Is time() still ours? Asked when it may have changed. -1 with an exception. PYCALL. */
+int loop_look_at_clock(LoopObject *loop);
+
 /* run.c ------------------------------------------------------------------------------------- */
 int loop_init_handles(LoopObject *loop); /* 0 or a negative uv code */
 PyObject *loop_run(PyObject *self, PyObject *unused);
@@ -201,7 +207,7 @@ int loop_push(LoopObject *loop, HandleObject *handle);
 void loop_push_due(LoopObject *loop, HandleObject *handle);
 /* Debug mode's checks of call_soon and its kin. -1 with an exception. PYCALL. */
 int loop_debug_check(LoopObject *loop, PyObject *callback, const char *method, int check_thread);
-int loop_drain(LoopObject *loop); /* PYCALL; -1 with an exception that must leave the loop */
+int loop_drain(LoopObject *loop, size_t batch); /* so many; PYCALL; -1 with an exception that must leave the loop */
 PyObject *loop_call_soon_method(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *loop_call_soon_threadsafe(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 
@@ -213,11 +219,13 @@ PyObject *loop_scheduled_list(PyObject *, PyObject *);
 PyObject *loop_queue_sizes(PyObject *, PyObject *);
 
 /* timers.c ---------------------------------------------------------------------------------- */
+/* loop->behind, for the poll to come, where the program has put a clock of its own in place. PYCALL. */
+void loop_compare_clocks(LoopObject *loop);
 /* After a poll: timers that are due go to the end of loop->due. */
 void loop_take_timers(LoopObject *loop);
 /* Then readers and timers go from there into the ready ring, behind the `waiting` handles that were there
- * before the poll and in front of what its callbacks have queued. */
-void loop_queue_due(LoopObject *loop, size_t waiting);
+ * before the poll and in front of what its callbacks have queued. Returns how many of the ring are this batch. */
+size_t loop_queue_due(LoopObject *loop, size_t waiting);
 void loop_forget_timers(LoopObject *loop);
 PyObject *loop_call_later(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *loop_call_at(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);

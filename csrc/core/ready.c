@@ -91,17 +91,23 @@ loop_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 }
 
 int
-loop_drain(LoopObject *loop)
+loop_drain(LoopObject *loop, size_t batch)
 {
     ring *ready = &loop->ready;
-    size_t mark = ready->count;
-    loop->since_poll += mark;
-    while (mark-- > 0 && ready->count > 0) { /* a callback that runs the loop takes some of them */
+    size_t next = ready->count - batch; /* what stream callbacks have queued */
+    uint64_t number = ++loop->batches;
+    loop->since_poll += batch;
+    while (batch-- > 0 && ready->count > 0) { /* a callback that runs the loop takes some of them */
         HandleObject *h = ring_pop(ready);
         int rc = handle_run(h);
         handle_leave_ring(h);
         if (UNLIKELY(rc < 0)) {
             return -1;
+        }
+    }
+    if (next > 0 && loop->batches == number) { /* behind what this batch has queued */
+        while (next-- > 0) {
+            (void)ring_push(ready, ring_pop(ready)); /* there is room */
         }
     }
     ring_trim(ready);

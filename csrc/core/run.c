@@ -2,7 +2,8 @@
  *
  * The order of callbacks is asyncio's: what was queued before the poll, then the add_reader handles it
  * found, then the timers that are due, all in one batch; what those queue comes in the next one. Only stream
- * callbacks (data_received and its kin) run earlier, inside the poll.
+ * callbacks (data_received and its kin) run earlier, inside the poll; what they queue comes in the next batch,
+ * too, or in this one if there is nothing else in it.
  *
  * The GIL is held for the whole iteration. Only a poll that may block gives it back, in the prepare
  * callback, the last thing libuv runs before epoll_wait; the first callback after it takes it again
@@ -30,7 +31,8 @@ static void
 arm_timer(LoopObject *loop)
 {
     heap_node *top = heap_top(&loop->timers);
-    double when = top == NULL || top->when > loop->poll_until ? loop->poll_until : top->when;
+    double first = top == NULL ? HUGE_VAL : top->when + loop->behind;
+    double when = first > loop->poll_until ? loop->poll_until : first;
     if (when == HUGE_VAL) {
         if (loop->timer_is_armed) {
             uv_timer_stop(&loop->timer);
@@ -42,7 +44,7 @@ arm_timer(LoopObject *loop)
         return;
     }
     double ms = ceil((when - clock_now()) * 1e3);
-    uint64_t timeout = ms <= 0 ? 0 : ms >= LONGEST_POLL_MS ? LONGEST_POLL_MS : (uint64_t)ms;
+    uint64_t timeout = !(ms > 0) ? 0 : ms >= LONGEST_POLL_MS ? LONGEST_POLL_MS : (uint64_t)ms;
     uv_timer_start(&loop->timer, loop->timer.timer_cb, timeout, 0);
     loop->timer_armed = when;
     loop->timer_is_armed = 1;
@@ -288,6 +290,9 @@ loop_error(LoopObject *loop, const char *message, PyObject *transport, PyObject 
 static int
 iterate(LoopObject *loop)
 {
+    if (UNLIKELY(loop->own_clock)) {
+        loop_compare_clocks(loop);
+    }
     size_t waiting = loop->ready.count;
     poll_events(loop);
     if (loop->timers.count > 0) {
@@ -296,8 +301,8 @@ iterate(LoopObject *loop)
     if (UNLIKELY(loop->deadlines_due)) {
         deadlines_run(loop);
     }
-    loop_queue_due(loop, waiting);
-    return UNLIKELY(loop_raise_kept(loop) < 0) ? -1 : loop_drain(loop);
+    size_t batch = loop_queue_due(loop, waiting);
+    return UNLIKELY(loop_raise_kept(loop) < 0) ? -1 : loop_drain(loop, batch);
 }
 
 /* May this thread poll now? 0, or -1 with an exception. */
@@ -330,7 +335,7 @@ loop_run(PyObject *op, PyObject *Py_UNUSED(unused))
         PyErr_SetString(PyExc_RuntimeError, "This event loop is already running");
         return NULL;
     }
-    if (check_can_poll(self) < 0) {
+    if (check_can_poll(self) < 0 || loop_look_at_clock(self) < 0) {
         return NULL;
     }
     self->running = 1;

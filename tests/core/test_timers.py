@@ -7,6 +7,7 @@ import math
 import random
 import time
 import weakref
+from unittest import mock
 
 import pytest
 import support
@@ -335,17 +336,85 @@ def test_exception_in_a_timer(loop, contexts):
     assert str(contexts[0]["exception"]) == "boom"
 
 
-def test_a_replaced_time_does_not_move_timers(loop, loop_name):
-    """asyncio's own timers follow loop.time, whoever put it there; those in C the clock itself."""
+# ---- a clock of the program's ---------------------------------------------------------------------
+
+
+def test_timers_go_by_a_replaced_time(loop):
+    """As test helpers move the clock, or stop it."""
+    now = loop.time()
+    seen = []
+    loop.call_later(1000, seen.append, "before")
+
+    async def main():
+        with mock.patch.object(loop, "time", return_value=now) as clock:
+            loop.call_later(3000, seen.append, "meanwhile")
+            for ahead, expected in (
+                (999, []),
+                (1001, ["before"]),
+                (2999, ["before"]),
+                (3000, ["before", "meanwhile"]),
+            ):
+                clock.return_value = now + ahead
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                assert seen == expected
+        start = time.monotonic()
+        await asyncio.sleep(0.01)  # the system's clock again
+        assert time.monotonic() - start >= 0.01 - 1e-8
+
+    loop.run_until_complete(main())
+
+
+def test_a_clock_of_a_subclass(loop_factory):
+    """One that began at another time: deadlines are its, waiting takes as long as ever."""
+    plain = loop_factory()
+    plain.close()
+
+    class Late(type(plain)):
+        def time(self):
+            return super().time() - 5000
+
+    loop = Late()
+    try:
+        timer = loop.call_later(0.05, loop.stop)
+        assert timer.when() < time.monotonic() - 4000
+        for wait in (0.05, 0.02):
+            start = time.monotonic()
+            loop.run_forever()
+            assert wait - 1e-3 < time.monotonic() - start < 5
+            loop.call_later(0.02, loop.stop)
+        loop.run_forever()
+    finally:
+        support.finish(loop)
+
+
+def test_a_class_gets_another_clock(loop):
+    """It counts from the next run on at the latest."""
     now = loop.time()
     seen = []
     loop.call_later(1000, seen.append, 1)
-    loop.time = lambda: now + 2000
+    with mock.patch.object(type(loop), "time", lambda self: now + 2000):
+        loop.run_until_complete(support.settle())
+    assert seen == [1]
 
-    async def main():
-        for _ in range(5):
-            await asyncio.sleep(0)
 
-    loop.run_until_complete(main())
-    assert seen == ([1] if loop_name == "asyncio" else [])
-    del loop.time
+@pytest.mark.parametrize("bad", [ValueError, None])
+def test_a_clock_that_fails_ends_the_run(loop, bad):
+    timer = loop.call_later(1000, print)
+    with mock.patch.object(loop, "time", side_effect=bad, return_value="late"):
+        with pytest.raises(TypeError if bad is None else ValueError):
+            loop.call_later(1, print)
+        with pytest.raises(TypeError if bad is None else ValueError):
+            loop.run_forever()
+    timer.cancel()
+    loop.run_until_complete(asyncio.sleep(0.001))
+
+
+@pytest.mark.parametrize("when", [5, 5.0, -7, 10**15, True])
+def test_when_is_what_call_at_was_given(loop, when):
+    timer = loop.call_at(when, print)
+    assert timer.when() == timer._when == when
+    if type(when) is not bool:
+        assert type(timer.when()) is type(timer._when) is type(when)
+    assert hash(timer) == hash(when)
+    timer.cancel()

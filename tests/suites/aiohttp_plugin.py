@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 from typing import Any
@@ -30,6 +31,13 @@ assert ("uvolt" in str(aiohttp.ClientSession.__mro__)) is (what == "client")
 # blockbuster watches.
 with contextlib.suppress(ImportError):
     import aiohttp.worker  # noqa: F401
+
+
+def pytest_collection_finish() -> None:
+    # aiohttp collects garbage after every test: it need not visit what is here to stay each time.
+    gc.collect()
+    gc.freeze()
+
 
 WORST = ("passed", "skipped", "failed")  # of setup, call and teardown
 ends: dict[str, tuple[str, str]] = {}
