@@ -122,7 +122,7 @@ def error(code: int, library: str | None, reason: str | None) -> Exception:
 
 
 def wake_waiter(waiter: Any, exc: BaseException | None, done: bool = True) -> None:
-    """The handshake is over: the future of who waits for it learns how, by done or the exception."""
+    """The handshake is over: the future of who waits for it learns how it ended."""
     if waiter.done():
         return
     if exc is None:

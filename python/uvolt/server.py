@@ -22,8 +22,8 @@ from .connect import check_ssl_arguments
 # Server.wait_closed() waits for the connections from Python 3.12.1 on; before, it returned at once
 # when the server was closed.
 WAIT_CLOSED_WAITS = sys.version_info >= (3, 12, 1)
-# As they are now: a program that looks for blocking calls (blockbuster) puts others into os, and knows
-# the ones that a loop is bound to make, in asyncio's own create_unix_server(), by the name of the file.
+# As they are now: what finds blocking calls (blockbuster) puts others into os, and knows the calls
+# that a loop is bound to make, in asyncio's own create_unix_server(), by the name of the file.
 _stat, _unlink = os.stat, os.unlink
 
 # create_unix_server() removes its socket file at close from Python 3.13 on.

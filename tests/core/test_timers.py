@@ -336,7 +336,7 @@ def test_exception_in_a_timer(loop, contexts):
     assert str(contexts[0]["exception"]) == "boom"
 
 
-# ---- a clock of the program's ---------------------------------------------------------------------
+# ---- a clock of the program's ----------------------------------------------------------------
 
 
 def test_timers_go_by_a_replaced_time(loop):
