@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import time
 
 import pytest
 from forms_support import dechunk, post, post_all
@@ -211,3 +212,99 @@ def test_a_multipart_body_is_sent_twice(client):
     writer.append(io.BytesIO(b"two"))
     first, second = post_all(client, lambda http: writer, count=2)
     assert first.body == second.body and first.body.count(b"two") == 1
+
+
+# -- files that are read while nobody waits any more ----------------------------------------------
+
+
+class Slow(io.FileIO):
+    """A file on a slow disk: a read that was given up goes on in its thread."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.reading = 0
+        self.faults = []
+
+    def read(self, size=-1):
+        if self.reading:
+            self.faults.append("two threads read it")
+        self.reading += 1
+        time.sleep(0.1)
+        data = b"" if self.closed else super().read(min(size, 1000))
+        self.reading -= 1
+        return data
+
+    def close(self):
+        if self.reading:
+            self.faults.append("closed while it is read")
+        super().close()
+
+
+def test_a_read_that_was_given_up_does_not_spoil_the_next(ours, tmp_path):
+    """The server redirects before it has the body. With aiohttp the second request has less."""
+    path = tmp_path / "file"
+    content = bytes(range(250)) * 16
+    path.write_bytes(content)
+
+    async def script(peer):
+        await peer.request(body=False)
+        await asyncio.sleep(0.15)
+        peer.send(response(b"", "307 Temporary Redirect", Location="/there", Connection="close"))
+        await peer.gone()
+
+    async def either(peer):
+        if peer.number == 0:
+            await script(peer)
+        else:
+            await peer.request()
+            peer.send(response(b"ok"))
+
+    async def main():
+        async with raw(either) as server, ours.session() as http:
+            file = Slow(path)
+            async with http.post(server.url, data=file) as got:
+                assert await got.read() == b"ok"
+            assert server.asked[1].body == content
+            assert await is_closed(file)
+            assert not file.faults
+
+    ours.run(main)
+
+
+def test_a_file_is_not_closed_while_it_is_read(ours, tmp_path):
+    """Its descriptor may be another file's by then."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT * 10)
+
+    async def main():
+        async with raw(lambda peer: peer.gone()) as server, ours.session() as http:
+            for wait in (0.02, 0.15):
+                file = Slow(path)
+                task = asyncio.ensure_future(http.post(server.url, data=file))
+                await asyncio.sleep(wait)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert await is_closed(file)
+                assert not file.faults
+
+    ours.run(main)
+
+
+def test_a_bytesio_stays_open(ours):
+    """Whatever becomes of the request: it is the program's."""
+    file = io.BytesIO(CONTENT)
+
+    async def middleware(request, handler):
+        request.body = b"other"
+        return await handler(request)
+
+    async def main():
+        async with raw(answers(response(b"ok"))) as server:
+            async with ours.session(middlewares=[middleware]) as http:
+                async with http.post(server.url, data=file) as got:
+                    await got.read()
+            assert server.asked[0].body == b"other"
+
+    ours.run(main)
+    assert file.getvalue() == CONTENT

@@ -16,7 +16,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import IO, Any, Final
 
 from .. import _core
@@ -183,6 +183,7 @@ class IOBasePayload(Payload):
         super().__init__(value, *args, **kwargs)
         self._start: int | None = None
         self._told: int | None = None  # what `size` has said last
+        self._job: asyncio.Future[Any] | None = None  # in the executor, the last one
         if self._filename is not None and disposition is not None:
             if "Content-Disposition" not in self.headers:
                 self.set_content_disposition(disposition, filename=self._filename)
@@ -233,16 +234,29 @@ class IOBasePayload(Payload):
         self._rewind()
         return self._encoded(self._value.read())
 
+    def _pending(self) -> asyncio.Future[Any] | None:
+        """What a thread still does with the file, if anything."""
+        job = self._job
+        is_over = job is None or job.done() or job.get_loop() is not asyncio.get_running_loop()
+        return None if is_over else job
+
+    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call it in the executor. A thread cannot be stopped: who gives up leaves it to its end,
+        and the next one waits for that. Two at once would mix up the file's place."""
+        while (job := self._pending()) is not None:
+            await asyncio.wait([job])
+        self._job = asyncio.get_running_loop().run_in_executor(None, function, *args)
+        return await asyncio.shield(self._job)
+
     async def write(self, writer: Writer) -> None:
         """Write what there is; of a part of a multipart body, what its Content-Length counts."""
         await self.write_with_length(writer, self._told)
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write what there is, or its first content_length bytes."""
-        loop = asyncio.get_running_loop()
         left = content_length
         # No more than was announced, should the file grow meanwhile.
-        size, chunk = await loop.run_in_executor(None, self._read_first, _next(left))
+        size, chunk = await self._in_thread(self._read_first, _next(left))
         if size is not None:
             left = size if left is None else min(left, size)
         while chunk and left != 0:
@@ -252,7 +266,7 @@ class IOBasePayload(Payload):
             await writer.write(chunk)
             if left is not None:
                 left -= len(chunk)
-            chunk = await loop.run_in_executor(None, self._read, _next(left))
+            chunk = await self._in_thread(self._read, _next(left))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """The whole as text. Blocks."""
@@ -260,19 +274,25 @@ class IOBasePayload(Payload):
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """The whole, read in the executor."""
-        return await asyncio.get_running_loop().run_in_executor(None, self._read_all)
+        data: bytes = await self._in_thread(self._read_all)
+        return data
 
     def _close(self) -> None:
-        """Close the file, in the executor; nobody waits for it."""
+        """Close the file, in the executor, once it is read no more; nobody waits for it."""
         if self._consumed and self._value.closed:
             return
         self._consumed = True
-        closing = asyncio.get_running_loop().run_in_executor(None, self._value.close)
-        _closing.add(closing)
-        closing.add_done_callback(_closing.discard)
+        job = self._pending()
+        if job is None:
+            self._close_in_thread()
+        else:
+            job.add_done_callback(lambda _: self._close_in_thread())
 
-
-_closing: set[asyncio.Future[None]] = set()
+    def _close_in_thread(self) -> None:
+        try:
+            self._job = asyncio.get_running_loop().run_in_executor(None, self._value.close)
+        except RuntimeError:  # the loop is about to end, and its executor has
+            self._value.close()
 
 
 def _is_compressed(file: Any) -> bool:
@@ -340,7 +360,7 @@ class TextIOPayload(IOBasePayload):
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """The whole, read in the executor."""
-        text = await asyncio.get_running_loop().run_in_executor(None, self._read_text)
+        text: str = await self._in_thread(self._read_text)
         return text.encode(self._encoding or encoding, errors)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -397,7 +417,7 @@ class BytesIOPayload(IOBasePayload):
     def _in_memory(self) -> bytes | None:
         return self._read_all()[: self._size] if self._size <= CHUNK else None
 
-    async def close(self) -> None:
+    def _close(self) -> None:
         """Nothing to do."""
 
 
