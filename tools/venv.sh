@@ -21,7 +21,7 @@ fi
 
 # What is installed: sources and switches in one sum, and beside it the extras seen so far with that sum.
 sum=$({
-    env | grep -E '^(UVOLT_[A-Z_]*|CC|CFLAGS|CPPFLAGS|LDFLAGS)=' | sort
+    env | grep -E '^(UVOLT_(WERROR|DEBUG|ASAN|NO_POOLS|NO_LTO)|CC|CFLAGS|CPPFLAGS|LDFLAGS)=' | sort
     find csrc python setup.py pyproject.toml -type f \
         \( -name '*.[ch]' -o -name '*.py' -o -name '*.pyi' -o -name '*.toml' -o -name py.typed \) -print0 |
         sort -z | xargs -0 sha256sum

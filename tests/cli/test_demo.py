@@ -23,6 +23,8 @@ from uvolt.demo import chart, svg  # noqa: E402
 from uvolt.demo.progress import Progress, can_draw  # noqa: E402
 from uvolt.demo.trace import Span, Trace  # noqa: E402
 
+pytestmark = pytest.mark.once
+
 JOBS = (
     "three table counts",
     "four API calls",

@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cli_programs import NAMESPACE, PROGRAMS  # noqa: E402
 from cli_support import CONSOLE_SCRIPT, TIMEOUT, both, run  # noqa: E402
 
+pytestmark = pytest.mark.unsanitized
+
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_as_python(name: str, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cli_support import TIMEOUT, run, uvolt  # noqa: E402
 
+pytestmark = pytest.mark.unsanitized
+
 WHICH = """
 import asyncio, sys
 async def main():

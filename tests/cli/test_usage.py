@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cli_support import run, uvolt  # noqa: E402
 
+pytestmark = pytest.mark.unsanitized
+
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]], ids=str)
 def test_help(words: list[str], tmp_path: Path) -> None:

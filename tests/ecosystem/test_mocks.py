@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from eco_support import both
+
+pytestmark = pytest.mark.unsanitized
 
 
 def test_aioresponses(tmp_path: Path) -> None:

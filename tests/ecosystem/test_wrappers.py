@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from eco_support import both
+
+pytestmark = pytest.mark.unsanitized
 
 
 def test_aiohttp_retry(tmp_path: Path) -> None:

@@ -403,12 +403,14 @@ def into_response(field: str) -> None:
 PARSERS = [into_jar, into_response, _cookies.parse_cookie_header]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("which", range(len(HOSTILE)))
 @pytest.mark.parametrize("parse", PARSERS, ids=["jar", "response", "header"])
 def test_the_cost_of_a_field_is_linear(parse: Callable[[str], Any], which: int) -> None:
     assert_linear(parse, lambda n: HOSTILE[which](n)[:n])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "make",
     [

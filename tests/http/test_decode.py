@@ -393,6 +393,7 @@ print(len(bomb), total, peak() - start)
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("codings", ["gzip", "deflate", "br", "zstd", "gzip gzip", "zstd br gzip"])
 def test_bombs(codings: str, tmp_path: Path) -> None:
     """256 MiB of zeros in at most 256 KiB: what it takes to decode them is bounded."""
@@ -417,6 +418,7 @@ def test_bombs(codings: str, tmp_path: Path) -> None:
     assert grown < (40_000 if "br" in codings else 20_000 if "zstd" in codings else 3000)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("encoder", ["gzip", "zstd"])
 def test_members_take_linear_time(library: ctypes.CDLL, encoder: str) -> None:
     member = ENCODERS[encoder](b"x")

@@ -81,6 +81,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.once
 @pytest.mark.skipif(support.SANITIZED, reason="the sanitizer's malloc is not to be replaced")
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, br", "zstd, gzip"])
 @pytest.mark.parametrize("way", ["read", "pieces"])

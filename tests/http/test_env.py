@@ -274,6 +274,7 @@ def test_no_proxy_as_users_write_it(ours, environment, no_proxy, url, expected):
     assert is_bypassed(URL(url), no_proxy) is expected
 
 
+@pytest.mark.once
 def test_any_no_proxy(ours, environment):
     """Fuzz: no value fails, and none passes by a proxy for a name it does not contain."""
     from uvolt.http.env import is_bypassed

@@ -123,6 +123,7 @@ loop.close()
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(support.SANITIZED, reason="a sanitizer keeps what was freed")
 @pytest.mark.parametrize("what", ["row 36: pieces", "row 36: released", "row 39: redirect"])
 def test_memory_of_a_bomb(client, what):
@@ -196,6 +197,7 @@ def test_row_36_read_with_a_bound(client):
     client.run(main)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", [100, 20_000])
 def test_row_38_members_in_linear_time(client, number):
     """Ours counts the empty ones only."""

@@ -591,6 +591,7 @@ def test_bodies_in_one_another_without_end(client):
         read(client, nested(2000), skip)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("what", ["preamble", "parts", "lines", "epilogue", "noise"])
 def test_much_of_it_takes_time_in_proportion(client, what):
     if not client.ours:

@@ -309,6 +309,7 @@ uvolt.run(main())
 """
 
 
+@pytest.mark.once
 def test_memory_for_a_bomb() -> None:
     command = [sys.executable, "-c", BOMB]
     done = subprocess.run(command, env=support.frugal(), check=True, capture_output=True, text=True)
@@ -417,6 +418,7 @@ def cpu(pieces: int, coding: str = "") -> float:
     return float(run(main))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("coding", ["", "zstd"])
 def test_many_small_pieces_take_linear_time(coding: str) -> None:
     small = min(cpu(20_000, coding) for _ in range(3))
@@ -444,6 +446,7 @@ def test_many_small_chunks_are_few_objects() -> None:
     run(main)
 
 
+@pytest.mark.once
 def test_slow_line_takes_linear_time() -> None:
     def cpu(n: int) -> float:
         async def main() -> float:

@@ -32,3 +32,11 @@ def test_libuv_version() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+(-dev)?", uvolt.libuv_version)
     major, minor = uvolt.libuv_version.split(".")[:2]
     assert (int(major), int(minor)) >= (1, 43)
+
+
+def test_each_switch_makes_a_new_installation() -> None:
+    """tools/venv.sh installs again when a switch of setup.py has changed, not when others have."""
+    switches = re.findall(r"UVOLT_(\w+) \(", (ROOT / "setup.py").read_text(encoding="utf-8"))
+    script = (ROOT / "tools" / "venv.sh").read_text(encoding="utf-8")
+    named = re.search(r"\^\(UVOLT_\(([A-Z_|]+)\)", script)
+    assert named and len(switches) > 3 and sorted(switches) == sorted(named[1].split("|"))

@@ -14,6 +14,7 @@ from servers import run
 
 pytestmark = [
     pytest.mark.servers,
+    pytest.mark.unsanitized,
     # Python 3.10 wants every TLS transport closed by the program, the ones the peer closed, too.
     pytest.mark.filterwarnings("ignore:unclosed transport <asyncio.sslproto"),
 ]

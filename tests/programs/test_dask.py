@@ -8,6 +8,8 @@ import sys
 import pytest
 import support
 
+pytestmark = pytest.mark.unsanitized
+
 # Dask starts a worker as a new process, which imports this file: the policy holds there, too.
 PROGRAM = """
 class Policy(asyncio.DefaultEventLoopPolicy):

@@ -18,6 +18,8 @@ from proto_support import (
     run,
 )
 
+pytestmark = pytest.mark.once
+
 NONE, LENGTH, CHUNKED, UNTIL_EOF = range(4)
 OK = b"HTTP/1.1 200 OK\r\n"
 TE = OK + b"Transfer-Encoding: chunked\r\n\r\n"

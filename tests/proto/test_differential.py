@@ -18,11 +18,14 @@ from pathlib import Path
 
 import h11
 import httptools
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from generator import many  # noqa: E402
 from proto_support import CUT, NO_EOF, STRICT, Outcome, responses  # noqa: E402
+
+pytestmark = pytest.mark.once
 
 
 @dataclass

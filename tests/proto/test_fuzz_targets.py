@@ -30,6 +30,7 @@ def test_there_are_targets() -> None:
         assert ("@core" in (FUZZ / f"{target}.c").read_text("utf-8")) == (target in EMBEDDING)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("target", sorted({*TARGETS} - EMBEDDING))
 def test_corpus(target: str, tmp_path: Path) -> None:
     source = FUZZ / f"{target}.c"

@@ -24,6 +24,8 @@ from proto_support import (
     run,
 )
 
+pytestmark = pytest.mark.once
+
 OK = b"HTTP/1.1 200 OK\r\n"
 NO_VERSION = "Invalid HTTP version"
 NO_STATUS = "Invalid status code"

@@ -11,6 +11,8 @@ import pytest
 import yarl
 from proto_support import FRONT, Case, run
 
+pytestmark = pytest.mark.once
+
 
 @dataclass
 class Url:

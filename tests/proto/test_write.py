@@ -8,6 +8,8 @@ import re
 import pytest
 from proto_support import FRONT, NO_MEMORY, Case, run
 
+pytestmark = pytest.mark.once
+
 NOMEM, FULL, METHOD, TARGET, NAME, VALUE = -1, -2, -3, -4, -5, -6
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 NO_CONTROLS = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")

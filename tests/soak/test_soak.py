@@ -8,6 +8,8 @@ import pytest
 import soak
 import support
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 FLAT = soak.Look(10, 1_000_000, 50_000, 30_000_000)
 

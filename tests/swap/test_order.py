@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import support
 
+pytestmark = pytest.mark.unsanitized
+
 CHECK = """
 import asyncio, threading
 def check(cls, ours, module="aiohttp.client"):

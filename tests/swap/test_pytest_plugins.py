@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.unsanitized
+
 CONFTEST = "import uvolt\nuvolt.install(aiohttp=True)\n"
 
 COMMON = """
