@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from .upload import UploadTracker
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-CREDENTIALS: Final = ("Authorization", "Cookie", "Proxy-Authorization")
+# What the caller has said to one origin only: credentials, and what that is called.
+OF_ORIGIN: Final = ("Authorization", "Cookie", "Proxy-Authorization", "Host")
 
 
 @dataclasses.dataclass(slots=True)
@@ -121,7 +122,7 @@ class Call:
             self.left_origin = True
             self.auth = None
             self.cookies = None
-            for name in CREDENTIALS:
+            for name in OF_ORIGIN:
                 self.headers.popall(name, None)
         self.url = url
         self.params = {}

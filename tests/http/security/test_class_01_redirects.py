@@ -86,6 +86,26 @@ def test_a_url_s_credentials_do_not_go_along():
     run(main)
 
 
+@pytest.mark.parametrize("of", ["session", "request"])
+def test_a_host_of_ones_own_does_not_go_to_another_origin(of):
+    """It names the first one: the other would answer for a site that it has not been asked for.
+    On the first origin it stays. curl and Go do the same; aiohttp sends it."""
+
+    async def main():
+        own = {"Host": "virtual.example"}
+        async with raw(answers(moved("/1"), response())) as other:
+            first = answers(moved("/0"), moved(f"http://localhost:{other.port}/0"))
+            options = {"headers": own} if of == "session" else {}
+            async with raw(first) as server, http.ClientSession(**options) as session:
+                async with session.get(server.url, headers=None if options else own):
+                    pass
+                assert [a.headers["host"] for a in server.asked] == ["virtual.example"] * 2
+                expected = f"localhost:{other.port}"
+                assert [a.headers["host"] for a in other.asked] == [expected] * 2
+
+    run(main)
+
+
 @pytest.mark.parametrize("name", ["Cookie", "cookie", "Authorization", "authorization"])
 def test_no_header_comes_back_by_another_way(name):
     """A custom header stays; a credential that was dropped is in no later hop."""
