@@ -403,3 +403,28 @@ def test_a_redirect_that_another_server_would_answer(client):
                 assert answer.history[0].headers["location"] == b.url + "/x"
 
     client.run(main)
+
+
+def test_credentials_in_a_location_and_a_field_of_ones_own(client):
+    """On the same origin the field stays, and is what counts; the server can not make the call
+    raise ValueError, as it can aiohttp's."""
+
+    async def main():
+        async def script(peer):
+            await peer.request()
+            there = server.url.replace("//", "//user:word@") + "/there"
+            peer.send(response(b"", "302 Found", Location=there))
+            await peer.request()
+            peer.send(response(b"ok"))
+
+        async with raw(script) as server, client.session() as http:
+            headers = {"Authorization": "Bearer token"}
+            if not client.ours:
+                with pytest.raises(ValueError, match="Cannot combine AUTHORIZATION header"):
+                    await http.get(server.url, headers=headers)
+                return
+            async with http.get(server.url, headers=headers) as got:
+                assert await got.read() == b"ok"
+            assert [a.headers["authorization"] for a in server.asked] == ["Bearer token"] * 2
+
+    client.run(main)

@@ -353,6 +353,24 @@ def test_netrc_goes_by_the_host_of_the_url(client, environment, tmp_path):
     client.run(main)
 
 
+@pytest.mark.parametrize("name", ["Authorization", "authorization"])
+def test_netrc_is_not_asked_beside_a_field_of_ones_own(client, environment, tmp_path, name):
+    """A token for a host that the file has a line for, as git wants it. aiohttp raises."""
+
+    async def main():
+        async with raw(OK) as server, client.session(trust_env=True) as http:
+            write(tmp_path / ".netrc", "machine 127.0.0.1 login user password word\n")
+            headers = {name: "Bearer token"}
+            if client.ours:
+                assert await get(http, server.url, headers=headers) == b"ok"
+                assert server.asked[0].headers["authorization"] == "Bearer token"
+            else:
+                with pytest.raises(ValueError, match="Cannot combine AUTHORIZATION header"):
+                    await get(http, server.url, headers=headers)
+
+    client.run(main)
+
+
 def test_netrc_does_not_follow_a_redirect(client, environment, tmp_path):
     async def main():
         async with raw(OK) as target, client.session(trust_env=True) as http:

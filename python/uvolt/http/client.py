@@ -418,12 +418,16 @@ class ClientSession(_core.ClientSession):
         return response
 
     async def _set_credentials(self, call: Call) -> None:
-        """Those of the call, of its URL, of the session, of ~/.netrc: the first that there are. And
-        the environment's proxy for the URL, if that is wanted."""
+        """Those of the call, of its URL, of the session, of ~/.netrc: the first that there are. The
+        last, and the URL of a redirect, not beside an Authorization field of the caller's. And the
+        environment's proxy for the URL, if that is wanted."""
         call.url, from_url = strip_auth_from_url(call.url)
         if not is_host(call.url.raw_host):
             kind = InvalidUrlRedirectClientError if call.history else InvalidUrlClientError
             raise kind(call.url)
+        has_field = "Authorization" in call.headers
+        if call.history and has_field:
+            from_url = None  # a server's Location overrules nothing
         if not call.history and call.auth and from_url:
             raise ValueError("Cannot combine AUTH argument with credentials encoded in URL")
         if call.auth is None or (call.history and from_url is not None):
@@ -435,7 +439,7 @@ class ClientSession(_core.ClientSession):
         if self._trust_env:
             from .env import environment_for
 
-            wants_auth = call.auth is None and not call.left_origin
+            wants_auth = call.auth is None and not call.left_origin and not has_field
             found = await environment_for(
                 self._loop, call.url, auth=wants_auth, proxy=call.asks_environment
             )
@@ -443,7 +447,7 @@ class ClientSession(_core.ClientSession):
                 call.auth = found.auth
             if call.asks_environment:
                 call.proxy = found.proxy
-        if call.auth is not None and "Authorization" in call.headers:
+        if call.auth is not None and has_field:
             raise ValueError(
                 "Cannot combine AUTHORIZATION header with AUTH argument or credentials "
                 "encoded in URL"
