@@ -28,10 +28,12 @@ __all__ = (
 )
 
 
-def __getattr__(name: str) -> Any:
-    # Policies are deprecated from Python 3.14 on: their module is imported for who asks.
-    if name == "EventLoopPolicy":
-        from .policy import EventLoopPolicy
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
 
-        return EventLoopPolicy
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        # Policies are deprecated from Python 3.14 on: their module is imported for who asks.
+        if name == "EventLoopPolicy":
+            from .policy import EventLoopPolicy
+
+            return EventLoopPolicy
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

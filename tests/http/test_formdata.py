@@ -375,7 +375,7 @@ def test_aiohttps_form_is_taken_too(uloop, boundary):
     """uvolt.install(aiohttp=True) leaves aiohttp's own classes in the program."""
     import aiohttp
 
-    from uvolt.http.request import make_payload
+    from uvolt.http.bodies import make_payload
 
     data = aiohttp.FormData({"f": io.BytesIO(b"content")})
     payload = make_payload(data)

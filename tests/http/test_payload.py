@@ -334,7 +334,7 @@ def test_aiohttps_payloads_and_types_are_taken(uloop):
     import aiohttp
     import aiohttp.payload
 
-    from uvolt.http.request import make_payload
+    from uvolt.http.bodies import make_payload
 
     class Value:
         pass

@@ -12,7 +12,8 @@ It works on uvolt's event loop only.
 
 from __future__ import annotations
 
-from . import hdrs
+from typing import TYPE_CHECKING, Any
+
 from .abc import AbstractCookieJar, AbstractResolver
 from .client import ClientSession, request
 from .compression import set_zlib_backend
@@ -23,7 +24,6 @@ from .connector import (
     TCPConnector,
 )
 from .cookiejar import CookieJar, DummyCookieJar
-from .digest import DigestAuthMiddleware
 from .disposition import (
     BadContentDispositionHeader,
     BadContentDispositionParam,
@@ -63,27 +63,9 @@ from .exceptions import (
     WSMessageTypeError,
     WSServerHandshakeError,
 )
-from .formdata import FormData
 from .helpers import BasicAuth, encode_basic_auth
 from .metrics import ConnectorStats, ResponseTimings
 from .middlewares import ClientHandlerType, ClientMiddlewareType
-from .multipart import BodyPartReader, MultipartReader, MultipartWriter
-from .payload import (
-    PAYLOAD_REGISTRY,
-    AsyncIterablePayload,
-    BufferedReaderPayload,
-    BytesIOPayload,
-    BytesPayload,
-    IOBasePayload,
-    JsonPayload,
-    Payload,
-    StringIOPayload,
-    StringPayload,
-    TextIOPayload,
-    get_payload,
-    payload_type,
-)
-from .payload_streamer import streamer
 from .reqrep import (
     ConnectionKey,
     Fingerprint,
@@ -118,6 +100,28 @@ from .tracing import (
 )
 from .unix import NamedPipeConnector, UnixConnector
 from .upload import UploadTracker
+
+if TYPE_CHECKING:  # imported when they are asked for, see below
+    from . import hdrs
+    from .digest import DigestAuthMiddleware
+    from .formdata import FormData
+    from .multipart import BodyPartReader, MultipartReader, MultipartWriter
+    from .payload import (
+        PAYLOAD_REGISTRY,
+        AsyncIterablePayload,
+        BufferedReaderPayload,
+        BytesIOPayload,
+        BytesPayload,
+        IOBasePayload,
+        JsonPayload,
+        Payload,
+        StringIOPayload,
+        StringPayload,
+        TextIOPayload,
+        get_payload,
+        payload_type,
+    )
+    from .payload_streamer import streamer
 
 __all__ = (
     "EMPTY_PAYLOAD",
@@ -228,3 +232,46 @@ __all__ = (
     "set_zlib_backend",
     "streamer",
 )
+
+# A program that only reads what it gets does without these modules, and what they import.
+_LATER = {
+    "hdrs": ("hdrs",),
+    "digest": ("DigestAuthMiddleware",),
+    "formdata": ("FormData",),
+    "multipart": (
+        "BodyPartReader",
+        "MultipartReader",
+        "MultipartWriter",
+    ),
+    "payload": (
+        "PAYLOAD_REGISTRY",
+        "AsyncIterablePayload",
+        "BufferedReaderPayload",
+        "BytesIOPayload",
+        "BytesPayload",
+        "IOBasePayload",
+        "JsonPayload",
+        "Payload",
+        "StringIOPayload",
+        "StringPayload",
+        "TextIOPayload",
+        "get_payload",
+        "payload_type",
+    ),
+    "payload_streamer": ("streamer",),
+}
+
+if not TYPE_CHECKING:  # to a type checker, a name that is not there is an error
+
+    def __getattr__(name: str) -> Any:
+        from importlib import import_module
+
+        for module, names in _LATER.items():
+            if name in names:
+                found = import_module(f".{module}", __name__)
+                globals()[name] = value = found if name == module else getattr(found, name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

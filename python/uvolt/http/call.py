@@ -38,7 +38,7 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 OF_ORIGIN: Final = ("Authorization", "Cookie", "Proxy-Authorization", "Host")
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, repr=False, eq=False)
 class Call:
     """What a call of the session asks for; it changes as redirects are followed."""
 

@@ -39,10 +39,9 @@ from .exceptions import (
 from .exchange import send, warm_up
 from .helpers import BasicAuth, _Sentinel, deprecated, sentinel, strip_auth_from_url
 from .middlewares import ClientMiddlewareType, build_client_middlewares
-from .payload import JsonBytesPayload, JsonPayload
 from .proxy import asks_environment, choose_proxy
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion11, SSLArgument, merge_ssl_params
-from .request import AUTO_HEADERS, ClientRequest, merge_headers, parse_version
+from .request import AUTO_HEADERS, ClientRequest, bodies, merge_headers, parse_version
 from .response import ClientResponse
 from .timeouts import (
     ClientTimeout,
@@ -285,9 +284,9 @@ class ClientSession(_core.ClientSession):
                 raise ValueError("data and json parameters can not be used at the same time")
             if json is not None:
                 if self._json_serialize_bytes is not None:
-                    data = JsonBytesPayload(json, dumps=self._json_serialize_bytes)
+                    data = bodies().JsonBytesPayload(json, dumps=self._json_serialize_bytes)
                 else:
-                    data = JsonPayload(json, dumps=self._json_serialize)
+                    data = bodies().JsonPayload(json, dumps=self._json_serialize)
             try:
                 url = self._build_url(str_or_url)
             except (ValueError, IndexError) as exc:
@@ -496,7 +495,7 @@ class ClientSession(_core.ClientSession):
         """The last response behind one that redirects, which a plain request of C has got."""
         data, timeout = kwargs.get("data"), kwargs.get("timeout", sentinel)
         if kwargs.get("json") is not None:
-            data = JsonPayload(kwargs["json"], dumps=self._json_serialize)
+            data = bodies().JsonPayload(kwargs["json"], dumps=self._json_serialize)
         raise_for_status = kwargs.get("raise_for_status")
         call = Call(
             method=method,

@@ -10,6 +10,7 @@ import ssl as ssl_module
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import lent
 from .abc import ResolveResult
 from .exceptions import (
     ClientConnectionError,
@@ -79,11 +80,7 @@ class Limit:
 
 def default_context(verified: bool) -> ssl_module.SSLContext:
     """The process's context for ssl=True, and the one for ssl=False."""
-    return _made_context(verified) if lent_context is None else lent_context(verified)
-
-
-lent_context: Callable[[bool], ssl_module.SSLContext] | None = None
-"""While aiohttp's names are ours: aiohttp's default contexts serve us too, one set for both."""
+    return _made_context(verified) if lent.context is None else lent.context(verified)
 
 
 @functools.cache

@@ -9,11 +9,12 @@ import enum
 import mimetypes
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from multidict import CIMultiDict
 
+from . import lent
 from .helpers import _Sentinel, content_disposition_header, safe_header, sentinel
 
 CHUNK: Final = 256 * 1024  # bytes read from a file at a time
@@ -186,7 +187,6 @@ class PayloadRegistry:
     def __init__(self) -> None:
         self._types: dict[Order, list[tuple[type[Payload], Any]]] = {order: [] for order in Order}
         self._exact: dict[Any, type[Payload]] = {}
-        self.ask_next: Callable[..., Any] | None = None  # uvolt.swap: aiohttp's registry
 
     def get(self, data: Any, *args: Any, **kwargs: Any) -> Payload:
         """The payload for a value, which may be one. This module's LookupError if there is none."""
@@ -202,7 +202,7 @@ class PayloadRegistry:
             for factory, kind in self._types[order]:
                 if isinstance(data, kind):
                     return factory(data, *args, **kwargs)
-        found = None if self.ask_next is None else self.ask_next(data, *args, **kwargs)
+        found = None if lent.payload is None else lent.payload(data, *args, **kwargs)
         if found is None:
             raise LookupError
         return found  # type: ignore[no-any-return]

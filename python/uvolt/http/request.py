@@ -6,30 +6,31 @@ reaches the wire: ValueError before a byte is sent.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import re
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from http.cookies import Morsel, SimpleCookie
-from typing import Any, ClassVar, Final, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from yarl import URL, Query
 
 from .. import _core
 from .._version import __version__
-from . import payload
 from ._cookies import as_received, parse_cookie_header
 from .compression import compressor
 from .exceptions import InvalidURL
-from .formdata import FormData
 from .helpers import BasicAuth, is_basic_auth
-from .payload_base import OCTETS, in_memory
 from .proxy import Proxy, ProxyKey, is_forwarded, parse_proxy, set_proxy_headers
 from .reqrep import ConnectionKey, HttpVersion, HttpVersion10, HttpVersion11, RequestInfo
 from .typedefs import LooseCookies, LooseHeaders
 from .upload import chunk
+
+if TYPE_CHECKING:
+    from .payload_base import Payload
 
 __all__ = ("ClientRequest",)
 
@@ -47,6 +48,14 @@ _not_token = re.compile(r"[^-!#$%&'*+.^_`|~0-9a-zA-Z]").search
 _not_value = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _not_target = re.compile(r"[\x00-\x20\x7f]").search
 _is_number = re.compile(r"[0-9]+").fullmatch
+
+
+@functools.cache
+def bodies() -> ModuleType:
+    """The module of bodies. Payloads and forms are imported with the first request that has one."""
+    from . import bodies as module
+
+    return module
 
 
 def check_method(method: str) -> str:
@@ -115,7 +124,7 @@ class ClientRequest:
     auth: BasicAuth | None = None
     no_reuse = False
     response: Any = None
-    _body: payload.Payload | None = None
+    _body: Payload | None = None
     _skip_auto_headers: CIMultiDict[None] | None = None
 
     def __init__(
@@ -355,7 +364,7 @@ class ClientRequest:
             and "Content-Type" not in headers
             and "Content-Type" not in self.skip_auto_headers
         ):
-            headers["Content-Type"] = OCTETS
+            headers["Content-Type"] = bodies().OCTETS
         if "Connection" not in headers:
             if force_close:
                 if self.version == HttpVersion11:
@@ -387,7 +396,7 @@ class ClientRequest:
     # ---- the body
 
     @property
-    def body(self) -> payload.Payload | Literal[b""]:
+    def body(self) -> Payload | Literal[b""]:
         """The body, b"" if there is none. To be set by update_body(): an assignment closes nothing
         that has to be waited for."""
         return b"" if self._body is None else self._body
@@ -436,7 +445,7 @@ class ClientRequest:
             ):
                 headers["Content-Length"] = "0"
             return
-        self._body = made = make_payload(body)
+        self._body = made = bodies().make_payload(body)
         if not self.chunked and "Content-Length" not in headers:
             if made.size is not None:
                 headers["Content-Length"] = str(made.size)
@@ -469,7 +478,7 @@ class ClientRequest:
         length = self.content_length()
         if self._body is None:
             return b"0\r\n\r\n" if self.chunked else b""
-        whole = in_memory(self._body)
+        whole: bytes | None = bodies().in_memory(self._body)
         if whole is None or (not self.chunked and length is not None and len(whole) < length):
             return None
         if not self.chunked:
@@ -481,26 +490,7 @@ class ClientRequest:
         return b"".join(chunk(part) for part in parts if part) + b"0\r\n\r\n"
 
 
-def make_payload(data: Any) -> payload.Payload:
-    """The body that a value given as data stands for. TypeError if it stands for none."""
-    if isinstance(data, FormData) or hasattr(data, "is_multipart"):  # aiohttp's is good, too
-        data = data()
-    theirs: Any = sys.modules.get("aiohttp.payload")
-    if theirs is not None and type(data).__module__.startswith("aiohttp."):
-        # A part of a multipart body, a StreamReader, a streamer: aiohttp knows how they are read.
-        with contextlib.suppress(theirs.LookupError):
-            return theirs.PAYLOAD_REGISTRY.get(data, disposition=None)  # type: ignore[no-any-return]
-    try:
-        return payload.PAYLOAD_REGISTRY.get(data, disposition=None)
-    except payload.LookupError:
-        pass
-    if theirs is not None:  # a type that was registered there
-        with contextlib.suppress(theirs.LookupError):
-            return theirs.PAYLOAD_REGISTRY.get(data, disposition=None)  # type: ignore[no-any-return]
-    return FormData(data)()
-
-
-def _close_now(body: payload.Payload, stacklevel: int) -> None:
+def _close_now(body: Payload, stacklevel: int) -> None:
     """Close a body that is replaced by an assignment, as far as that goes without waiting."""
     if not body.autoclose and not body.consumed:
         warnings.warn(

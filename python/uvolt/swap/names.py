@@ -20,9 +20,8 @@ import aiohttp.cookiejar
 import aiohttp.payload
 
 from .. import http
-from ..http import dial, exceptions
+from ..http import exceptions, lent
 from ..http.client import session_for_one
-from ..http.payload import PAYLOAD_REGISTRY
 from . import errors
 from .classes import SwapABCMeta, SwapType, logger
 from .connector import ConnectorMixin, ConnectorType
@@ -184,9 +183,9 @@ def put_in() -> None:
         _originals.update((name, getattr(aiohttp, name)) for name in _made)
     _is_in = True
     exceptions._raised_instead.update(_raised)
-    PAYLOAD_REGISTRY.ask_next = _payload_of_aiohttp
+    lent.payload = _payload_of_aiohttp
     if _CONTEXTS <= vars(aiohttp.connector).keys():
-        dial.lent_context = _context_of_aiohttp
+        lent.context = _context_of_aiohttp
     for module_name in INSIDE:
         module = sys.modules[module_name]
         module.__class__ = _view_of(module, _made)
@@ -200,8 +199,7 @@ def put_back() -> None:
         return
     _is_in = False
     exceptions._raised_instead.clear()
-    PAYLOAD_REGISTRY.ask_next = None
-    dial.lent_context = None
+    lent.payload = lent.context = None
     for module_name in INSIDE:
         sys.modules[module_name].__class__ = ModuleType
     _replace(_made, _originals)
