@@ -10,7 +10,8 @@ import servers
 import support
 
 BEGIN = """
-import os, ssl, sys, threading, uvolt
+import os, ssl, sys, threading, uvolt, warnings
+warnings.filterwarnings("ignore", "unclosed transport")  # the server's, of a failed handshake
 CERTIFICATE, KEY, CA = sys.argv[1:]
 PLAIN = ssl.SSLContext
 uvolt.install(aiohttp=True)
