@@ -389,3 +389,16 @@ def test_nothing_is_warned_of_without_reason(client):
         data = client.http.FormData({"a": "1"}, default_to_multipart=True)
         data.add_field("b", b"1", filename="x")
         assert data.is_multipart
+
+
+def test_warnings_are_at_the_programs_line(ours):
+    """However the form is made; Python does not show those of other modules."""
+    makes = [
+        lambda: ours.http.FormData({"name": b"bytes"}),
+        lambda: ours.http.FormData([("name", b"bytes")]),
+        lambda: ours.http.FormData().add_field("name", b"bytes"),
+    ]
+    for make in makes:
+        with pytest.warns(DeprecationWarning, match="bytes without a filename") as seen:
+            make()
+        assert [warning.filename for warning in seen] == [__file__]

@@ -7,9 +7,12 @@ import dataclasses
 import io
 import pickle
 import random
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -234,6 +237,29 @@ def test_a_name_in_pieces_with_an_apostrophe() -> None:
     """It is no charset: aiohttp raises ValueError."""
     _, parameters = disposition.parse_content_disposition('attachment; filename*0="it\'s.txt"')
     assert disposition.content_disposition_filename(parameters) == "it's.txt"
+
+
+PROGRAM = """
+import sys, warnings
+warnings.simplefilter("default")
+from uvolt.http import disposition, multipart
+for number in range(500):
+    disposition.parse_content_disposition(f"attachment; bad name {number}")
+noted = [m for m in list(sys.modules.values()) if hasattr(m, "__warningregistry__")]
+print(sum(len(m.__warningregistry__) for m in noted))
+warnings.simplefilter("always")
+"""
+
+
+def test_what_servers_send_fills_no_registry_of_warnings(tmp_path: Path) -> None:
+    """Python keeps each text that it has shown, one for each of a server's fields; and shows it,
+    at the line of the program."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 10
+    assert done.stderr.count("BadContentDispositionHeader") in range(60, 65)
+    assert done.stderr.count("program.py:6: BadContentDispositionHeader") > 50
 
 
 def test_names_of_files() -> None:

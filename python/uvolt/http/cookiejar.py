@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.cookies import BaseCookie, Morsel, SimpleCookie
 from types import MappingProxyType
@@ -34,7 +33,7 @@ from ._cookies import (
 )
 from ._cookiestore import CookieStore, Entry, Key
 from .abc import AbstractCookieJar, ClearCookiePredicate
-from .helpers import is_ip_address, logger
+from .helpers import deprecated, is_ip_address, logger
 from .typedefs import LooseCookies, PathLike, StrOrURL
 
 __all__ = ("CookieJar", "DummyCookieJar")
@@ -253,11 +252,9 @@ class CookieJar(AbstractCookieJar):
         if not self._places:
             return filtered
         if type(request_url) is not URL:
-            warnings.warn(
+            deprecated(
                 "filter_cookies expects yarl.URL instances only,"
-                f"and will stop working in 4.x, got {type(request_url)}",
-                DeprecationWarning,
-                stacklevel=2,
+                f"and will stop working in 4.x, got {type(request_url)}"
             )
             request_url = URL(request_url)
         by_name: dict[str, Entry] = {}

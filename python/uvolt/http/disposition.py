@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import unquote
+
+from .helpers import program_line
 
 __all__ = (
     "BadContentDispositionHeader",
@@ -26,6 +29,18 @@ class BadContentDispositionParam(RuntimeWarning):
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _is_piece = re.compile(r"[^*]*\*[0-9]+\*?").fullmatch  # of a value in pieces: name*0, name*1*
 _escaped = re.compile(r"\\([\x00-\x7f])")
+
+
+MOST_WARNINGS: Final = 64  # texts that are shown, each once; all where the filters say so
+_shown: dict[Any, Any] = {}
+
+
+def _warn(warning: RuntimeWarning) -> None:
+    """Warn of what a server has sent, at the program's line. warnings.warn() would note each text
+    for ever, and show each: a server has any number of them."""
+    if len(_shown) < MOST_WARNINGS:
+        line = program_line()
+        warnings.warn_explicit(warning, type(warning), *line, registry=_shown)
 
 
 def _unquoted(value: str) -> str | None:
@@ -59,7 +74,7 @@ def parse_content_disposition(header: str | None) -> tuple[str | None, dict[str,
     kind = kind.strip()
     parameters = _parameters(header, items) if _is_token(kind) else None
     if parameters is None:
-        warnings.warn(BadContentDispositionHeader(header), stacklevel=2)
+        _warn(BadContentDispositionHeader(header))
         return None, {}
     return kind.lower(), parameters
 
@@ -69,7 +84,7 @@ def _parameters(header: str, items: list[str]) -> dict[str, str] | None:
     while items:
         item = items.pop(0)
         if not item:  # two semicolons, or one at the end
-            warnings.warn(BadContentDispositionHeader(header), stacklevel=3)
+            _warn(BadContentDispositionHeader(header))
             continue
         key, equals, value = item.partition("=")
         key, value = key.lower().strip(), value.lstrip()
@@ -100,7 +115,7 @@ def _parameters(header: str, items: list[str]) -> dict[str, str] | None:
             else:
                 return None
         if found is None:
-            warnings.warn(BadContentDispositionParam(item), stacklevel=3)
+            _warn(BadContentDispositionParam(item))
         else:
             parameters[key] = found
     return parameters

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import io
 import tempfile
-import warnings
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from multidict import MultiDict, MultiDictProxy
 
-from .helpers import guess_filename, safe_header
+from .helpers import deprecated, guess_filename, safe_header
 from .multipart_writer import MultipartWriter
 from .payload import BytesPayload
 from .payload_base import Payload, get_payload
@@ -82,11 +81,9 @@ class FormData:
         is_file = isinstance(value, FILES)
         if isinstance(value, bytes | bytearray | memoryview):
             if filename is None and content_transfer_encoding is None:
-                warnings.warn(
+                deprecated(
                     "bytes without a filename make a file of the field's name; aiohttp 4 will not "
-                    "do that: give the filename, or an io.BytesIO",
-                    DeprecationWarning,
-                    stacklevel=2,
+                    "do that: give the filename, or an io.BytesIO"
                 )
                 filename = name
         for key, text in {
@@ -106,11 +103,7 @@ class FormData:
         if content_type is not None:
             headers["Content-Type"] = safe_header(content_type)
         if content_transfer_encoding is not None:
-            warnings.warn(
-                "content_transfer_encoding is deprecated: give a BytesPayload",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            deprecated("content_transfer_encoding is deprecated: give a BytesPayload")
         told = (filename, content_type, content_transfer_encoding)
         if is_file or any(text is not None for text in told):
             self._is_multipart = True

@@ -11,6 +11,7 @@ import logging
 import os.path
 import re
 import sys
+import types
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -37,10 +38,22 @@ logger = logging.getLogger("uvolt.http")
 def deprecated(message: str) -> None:
     """A DeprecationWarning at the line of the program that leads here: Python hides those of other
     modules. uvolt.swap puts frames of its own in between."""
-    level, frame = 1, sys._getframe()
+    level, _ = _program_frame()
+    warnings.warn(message, DeprecationWarning, stacklevel=level)
+
+
+def program_line() -> tuple[str, int, str]:
+    """The line of the program that leads here: file, number and name of the module."""
+    _, frame = _program_frame()
+    return frame.f_code.co_filename, frame.f_lineno, str(frame.f_globals.get("__name__"))
+
+
+def _program_frame() -> tuple[int, types.FrameType]:
+    """The frame, and its stacklevel for warnings.warn() in who asks."""
+    level, frame = 1, sys._getframe(1)
     while str(frame.f_globals.get("__name__")).startswith("uvolt.") and frame.f_back is not None:
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, DeprecationWarning, stacklevel=level)
+    return level, frame
 
 
 # ---- credentials --------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ Source: aiohttp.payload_streamer.
 from __future__ import annotations
 
 import types
-import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from .helpers import deprecated
 from .payload_base import Payload, Writer, payload_type
 
 __all__ = ("streamer",)
@@ -34,11 +34,7 @@ class streamer:
     Deprecated: use an asynchronous generator."""
 
     def __init__(self, coro: Callable[..., Awaitable[None]]) -> None:
-        warnings.warn(
-            "@streamer is deprecated, use async generators instead",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        deprecated("@streamer is deprecated, use async generators instead")
         self.coro = coro
 
     def __call__(self, *args: Any, **kwargs: Any) -> _StreamWrapper:
