@@ -308,3 +308,59 @@ def test_a_bytesio_stays_open(ours):
 
     ours.run(main)
     assert file.getvalue() == CONTENT
+
+
+# -- sent again by a middleware -------------------------------------------------------------------
+
+
+async def pieces(*parts):
+    for part in parts:
+        yield part
+
+
+def part_of(client, content):
+    """A form with a part that comes once."""
+    writer = client.http.MultipartWriter("mixed", boundary="b")
+    writer.append(pieces(content))
+    return writer
+
+
+@pytest.mark.parametrize("kind", ["iterable", "part"])
+def test_what_comes_once_is_not_sent_again_without_it(client, kind):
+    """A middleware that tries again, as those of retries and of Digest do. aiohttp sends the
+    request again without its body, or with what the first try has left of it."""
+
+    async def middleware(request, handler):
+        first = await handler(request)
+        assert first.status == 401
+        return await handler(request)
+
+    async def main():
+        script = answers(response(b"", "401 Unauthorized"), response(b"ok"))
+        async with raw(script) as server, client.session(middlewares=[middleware]) as http:
+            data = pieces(b"one", b"two") if kind == "iterable" else part_of(client, b"onetwo")
+            if client.ours:
+                with pytest.raises(client.http.ClientPayloadError, match="sent before"):
+                    await http.post(server.url, data=data)
+            else:
+                async with http.post(server.url, data=data) as got:
+                    assert await got.read() == b"ok"
+            assert b"onetwo" in dechunk(server.asked[0])
+            assert all(b"onetwo" not in dechunk(asked) for asked in server.asked[1:])
+
+    client.run(main)
+
+
+def test_what_came_once_is_sent_again_where_it_was_kept(client):
+    async def middleware(request, handler):
+        assert await request.body.as_bytes() == b"onetwo"
+        await handler(request)
+        return await handler(request)
+
+    async def main():
+        async with raw(answers(response(), response(b"ok"))) as server:
+            async with client.session(middlewares=[middleware]) as http:
+                await http.post(server.url, data=pieces(b"one", b"two"))
+            assert [dechunk(asked) for asked in server.asked] == [b"onetwo"] * 2
+
+    client.run(main)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .disposition import content_disposition_filename, parse_content_disposition
+from .exceptions import ClientPayloadError
 from .helpers import parse_mimetype
 from .multipart_decode import Buffer, PartDecoder, whole_quartets
 from .payload_base import CHUNK, Order, Payload, Writer, payload_type
@@ -323,7 +324,9 @@ class BodyPartReaderPayload(Payload):
         raise TypeError("Unable to read body part as bytes. Use write() to consume.")
 
     async def write(self, writer: Writer) -> None:
-        """Write the rest of the part."""
+        """Write the rest of the part. ClientPayloadError if that was done before."""
+        if self._consumed:
+            raise ClientPayloadError("The body is a part of another, which was sent before")
         self._consumed = True
         part: BodyPartReader = self._value
         decoder = part._decoder()

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import IO, Any, Final
 
 from .. import _core
+from .exceptions import ClientPayloadError
 from .helpers import guess_filename, parse_mimetype
 from .payload_base import (
     CHUNK,
@@ -450,12 +451,13 @@ class AsyncIterablePayload(Payload):
 
     async def write_with_length(self, writer: Writer, content_length: int | None) -> None:
         """Write what comes, or its first content_length bytes: the rest is read and dropped, since
-        an iterator that is not read to its end does not close what it holds."""
+        an iterator that is not read to its end does not close what it holds. ClientPayloadError if
+        it was sent before: there is nothing, or only a part of it."""
         if self._cached_chunks is not None:
             await writer.write(b"".join(self._cached_chunks)[:content_length])
             return
-        if self._iter is None:
-            return
+        if self._iter is None or self._consumed:
+            raise ClientPayloadError("The body is an iterable, which was sent before")
         self._consumed = True
         left = content_length
         async for chunk in self._iter:
