@@ -70,10 +70,10 @@ class SessionType(SwapType):
 
     def is_request_replaced(cls) -> bool:
         """Whether somebody has replaced _request() of aiohttp's class, and not of ours."""
-        ours = next(each for each in cls.__mro__ if "_original" in each.__dict__)
-        if "_request" in ours.__dict__:
+        if cls._original.__dict__["_request"] is cls._own_request:
             return False
-        return cls._original.__dict__["_request"] is not cls._own_request
+        ours = next(each for each in cls.__mro__ if "_original" in each.__dict__)
+        return "_request" not in ours.__dict__
 
     def why_not(cls, **kwargs: Any) -> str | None:
         """Why a session with these arguments must be aiohttp's; None: it need not."""
