@@ -350,3 +350,47 @@ def test_arguments_by_position(loop, tmp_path, swapped):
             swapped.UnixConnector(*given, 1)
 
     run(main, loop)
+
+
+PROPERTIES = (
+    *("auth", "auto_decompress", "closed", "connector", "connector_owner", "headers"),
+    *("json_serialize", "raise_for_status", "requote_redirect_url", "skip_auto_headers"),
+    *("timeout", "trace_configs", "trust_env", "version"),
+)
+
+
+@pytest.mark.parametrize("falls_back", [False, True])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_a_subclass_tells_of_itself(falls_back, original, swapped):
+    class Response(swapped.ClientResponse):
+        pass
+
+    class Session(swapped.ClientSession):
+        pass
+
+    async def main():
+        connector = swapped.TCPConnector()
+        options = {
+            "auth": swapped.BasicAuth("login", "word"),
+            "auto_decompress": False,
+            "connector": connector,
+            "connector_owner": False,
+            "headers": {"X-One": "1"},
+            "json_serialize": str,
+            "raise_for_status": True,
+            "requote_redirect_url": False,
+            "skip_auto_headers": ["User-Agent"],
+            "timeout": swapped.ClientTimeout(total=7),
+            "trace_configs": [swapped.TraceConfig()],
+            "trust_env": True,
+            "version": swapped.HttpVersion10,
+        }
+        more = {"response_class": Response} if falls_back else {}
+        async with original.ClientSession(**options) as theirs:
+            async with Session(**options, **more) as session:
+                for name in PROPERTIES:
+                    assert getattr(session, name) == getattr(theirs, name), name
+        assert not connector.closed
+        await connector.close()
+
+    run(main)

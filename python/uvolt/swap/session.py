@@ -145,13 +145,8 @@ class SessionMixin:
         if kwargs.get("response_class") is kind._response:
             kwargs = {name: kwargs[name] for name in kwargs if name != "response_class"}
         self._companion = own = kind._original(base_url, **kwargs)
-        for name in ("_loop", "_connector", "_cookie_jar", "_timeout", "_default_headers"):
-            setattr(self, name, getattr(own, name))
-        for name in ("_base_url", "_skip_auto_headers", "_json_serialize", "_raise_for_status"):
-            setattr(self, name, getattr(own, name))
-        for name, value in vars(own).items():
-            if not hasattr(self, name):
-                setattr(self, name, value)
+        for name, value in vars(own).items():  # what its properties tell is what ours do
+            setattr(self, name, value)
         kept = getattr(kind, "_kept_request", None)  # where ours is replaced, that was called first
         self._instead = own._request if kept is None else kept.__get__(own)
         for name in METHODS:
