@@ -194,7 +194,7 @@ static void
 close_it(ConnectionObject *c, int abort)
 {
     if (c->user != NULL) {
-        conn_fail(c, http_error(c->loop->st, "connection_closed", NULL));
+        conn_fail(c, http_error(c->loop->st, "closed_in_use", NULL));
         return;
     }
     give_up(c, abort);

@@ -249,13 +249,12 @@ put_field(buf *out, const char *name, const char *value)
 
 /* Those of the automatic headers that the caller has not given. */
 static int
-put_automatic(SessionObject *s, buf *out, unsigned seen)
+put_automatic(const buf *automatic, buf *out, unsigned seen)
 {
     static const struct {
         const char *lower;
         unsigned bit;
     } names[] = {{"accept", SEEN_ACCEPT}, {"accept-encoding", SEEN_ENCODING}, {"user-agent", SEEN_AGENT}};
-    const buf *automatic = &s->st->http->automatic;
     const char *line = automatic->data, *end = line + automatic->len;
     int err = BUF_OK;
     while (line < end && err == BUF_OK) {
@@ -329,7 +328,7 @@ put_tail(const head_source *src, buf *out, unsigned seen, unsigned bits)
 }
 
 static int
-put_all(SessionObject *s, TargetObject *t, const head_source *src, buf *out, head_table *table, unsigned bits)
+put_all(const buf *automatic, TargetObject *t, const head_source *src, buf *out, head_table *table, unsigned bits)
 {
     Py_ssize_t n;
     const char *method = PyUnicode_AsUTF8AndSize(src->method, &n);
@@ -337,11 +336,11 @@ put_all(SessionObject *s, TargetObject *t, const head_source *src, buf *out, hea
     err = err < 0 ? err : buf_append(out, " ", 1);
     if (LIKELY(table == NULL)) {
         err = err < 0 ? err : buf_append(out, t->line, t->line_len);
-        err = err < 0 ? err : buf_append(out, s->st->http->automatic.data, s->st->http->automatic.len);
+        err = err < 0 ? err : buf_append(out, automatic->data, automatic->len);
         return err < 0 ? err : put_tail(src, out, 0, bits);
     }
     err = err < 0 ? err : put_table(t, out, table);
-    err = err < 0 ? err : put_automatic(s, out, table->seen);
+    err = err < 0 ? err : put_automatic(automatic, out, table->seen);
     return err < 0 ? err : put_tail(src, out, table->seen, bits);
 }
 
@@ -359,16 +358,24 @@ outcome_of(int err)
     return HEAD_NOT_PLAIN;
 }
 
+/* No Python runs between this asking for the automatic headers and their use. */
+static head_outcome
+write_all(SessionObject *s, TargetObject *t, const head_source *src, buf *out, head_table *table, unsigned bits)
+{
+    const buf *automatic = session_automatic(s);
+    return automatic == NULL ? HEAD_ERROR : outcome_of(put_all(automatic, t, src, out, table, bits));
+}
+
 head_outcome
 head_write(SessionObject *s, TargetObject *t, const head_source *src, buf *out)
 {
     unsigned bits = head_method(src->method);
-    if (UNLIKELY(!(bits & METHOD_KNOWN)) || session_automatic(s) == NULL) {
-        return bits & METHOD_KNOWN ? HEAD_ERROR : HEAD_NOT_PLAIN;
+    if (UNLIKELY(!(bits & METHOD_KNOWN))) {
+        return HEAD_NOT_PLAIN;
     }
     out->len = 0;
     if (LIKELY(is_empty(src->headers) && is_empty(s->default_headers))) {
-        return outcome_of(put_all(s, t, src, out, NULL, bits));
+        return write_all(s, t, src, out, NULL, bits);
     }
     head_table table;
     table.n = 0;
@@ -377,7 +384,7 @@ head_write(SessionObject *s, TargetObject *t, const head_source *src, buf *out)
     head_outcome outcome = HEAD_NOT_PLAIN;
     if (table_add_source(&table, s->default_headers, 0) && table_add_source(&table, src->headers, 1)
         && (src->cookie == NULL || !(table.seen & SEEN_COOKIE))) {
-        outcome = outcome_of(put_all(s, t, src, out, &table, bits));
+        outcome = write_all(s, t, src, out, &table, bits);
     }
     Py_XDECREF(table.keep);
     return outcome;

@@ -112,7 +112,7 @@ session_timeouts(SessionObject *s, PyObject *timeout, http_timeouts *out)
 }
 
 static int
-put_pair(buf *out, PyObject *pair)
+put_pair(buf *out, PyObject *pair, PyObject *agent)
 {
     Py_ssize_t n, v;
     if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) {
@@ -120,7 +120,8 @@ put_pair(buf *out, PyObject *pair)
         return -1;
     }
     const char *name = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(pair, 0), &n);
-    const char *value = name == NULL ? NULL : PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(pair, 1), &v);
+    int is_agent = agent != NULL && name != NULL && strcmp(name, "User-Agent") == 0;
+    const char *value = name == NULL ? NULL : PyUnicode_AsUTF8AndSize(is_agent ? agent : PyTuple_GET_ITEM(pair, 1), &v);
     if (value == NULL) {
         return -1;
     }
@@ -131,24 +132,51 @@ put_pair(buf *out, PyObject *pair)
     return 0;
 }
 
+static int
+put_pairs(buf *out, PyObject *pairs, PyObject *agent)
+{
+    buf_init(out, SESSION_HEAD_MAX);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(pairs); i++) {
+        if (put_pair(out, PyTuple_GET_ITEM(pairs, i), agent) < 0) {
+            buf_free(out);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* For a session that has its own User-Agent: all have the same, most often. */
+static const buf *
+automatic_named(SessionObject *s)
+{
+    http_state *hs = s->st->http;
+    if (UNLIKELY(s->user_agent != hs->named_agent)) {
+        buf out;
+        if (put_pairs(&out, hs->auto_headers, s->user_agent) < 0) {
+            return NULL;
+        }
+        buf_free(&hs->automatic_named);
+        hs->automatic_named = out;
+        Py_XSETREF(hs->named_agent, Py_NewRef(s->user_agent));
+    }
+    return &hs->automatic_named;
+}
+
 const buf *
 session_automatic(SessionObject *s)
 {
     http_state *hs = s->st->http;
-    if (LIKELY(hs->automatic.data != NULL)) {
-        return &hs->automatic;
+    if (s->user_agent != NULL) {
+        return automatic_named(s);
     }
-    PyObject *pairs = hs->auto_headers;
-    buf out;
-    buf_init(&out, SESSION_HEAD_MAX);
-    for (Py_ssize_t i = 0; i < PyTuple_Size(pairs); i++) {
-        if (put_pair(&out, PyTuple_GET_ITEM(pairs, i)) < 0) {
-            buf_free(&out);
+    if (UNLIKELY(hs->automatic.data == NULL)) {
+        buf out;
+        if (put_pairs(&out, hs->auto_headers, NULL) < 0) {
             return NULL;
         }
+        hs->automatic = out;
     }
-    hs->automatic = out;
-    return PyErr_Occurred() ? NULL : &hs->automatic;
+    return &hs->automatic;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -189,6 +217,7 @@ session_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(s->base_url);
     Py_VISIT(s->response_class);
     Py_VISIT(s->resolve_charset);
+    Py_VISIT(s->user_agent);
     Py_VISIT(s->timeout_seen);
     return target_cache_traverse(&s->targets, visit, arg);
 }
@@ -210,6 +239,7 @@ session_clear(PyObject *self)
     Py_CLEAR(s->base_url);
     Py_CLEAR(s->response_class);
     Py_CLEAR(s->resolve_charset);
+    Py_CLEAR(s->user_agent);
     Py_CLEAR(s->timeout_seen);
     target_cache_clear(&s->targets);
     return 0;
@@ -236,6 +266,7 @@ static PyMemberDef session_members[] = {
     {"_cookies_kept", T_OBJECT, offsetof(SessionObject, cookies_kept), 0, NULL},
     {"_base_url", T_OBJECT, offsetof(SessionObject, base_url), 0, NULL},
     {"_response_class", T_OBJECT, offsetof(SessionObject, response_class), 0, NULL},
+    {"_user_agent", T_OBJECT, offsetof(SessionObject, user_agent), 0, NULL},
     {"_resolve_charset", T_OBJECT, offsetof(SessionObject, resolve_charset), 0, NULL},
     {"_read_bufsize", T_PYSSIZET, offsetof(SessionObject, read_bufsize), 0, NULL},
     {"_max_line_size", T_UINT, offsetof(SessionObject, limits.max_line), 0, NULL},

@@ -14,6 +14,7 @@ struct SessionObject {
     PyObject *loop, *connector, *timeout, *default_headers, *skip_auto_headers;
     PyObject *json_serialize, *json_serialize_bytes, *raise_for_status;
     PyObject *cookie_jar, *cookies_kept, *base_url, *response_class, *resolve_charset;
+    PyObject *user_agent;       /* what User-Agent says; NULL: that it is uvolt's */
     Py_ssize_t read_bufsize;
     http1_limits limits;
     char auto_decompress, retry_connection, plain, connector_owner, timings;

@@ -163,6 +163,8 @@ http_free(core_state *st)
         buf_free(&http->spares[--http->nspares]);
     }
     buf_free(&http->automatic);
+    buf_free(&http->automatic_named);
+    Py_CLEAR(http->named_agent);
     free(http);
     st->http = NULL;
 }

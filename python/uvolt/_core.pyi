@@ -260,6 +260,7 @@ class ClientSession:
     _cookies_kept: Any
     _base_url: Any
     _response_class: Any
+    _user_agent: str | None
     _resolve_charset: Any
     _read_bufsize: int
     _max_line_size: int

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from http.cookies import CookieError, Morsel
 from typing import Any, Final, TypeVar
 
+from . import log
 from ._cookierules import parse_age, parse_date
-from .helpers import logger
 
 COOKIES_PER_RESPONSE: Final = 50
 PAIR_LENGTH: Final = 4096
@@ -119,7 +119,7 @@ def parse_cookie_header(header: str) -> list[tuple[str, Morsel[str]]]:
         if morsel is not None:
             cookies.append((key, morsel))
     if illegal:
-        logger.debug("Cannot load cookie. Illegal cookie names: %r", illegal)
+        log.internal.debug("Cannot load cookie. Illegal cookie names: %r", illegal)
     return cookies
 
 
@@ -144,7 +144,7 @@ def _first_cookies(headers: Sequence[str], parse: Callable[[str], T | None]) -> 
             cookies.append(cookie)
     invalid = len(headers) - left - len(cookies)
     if invalid or left:
-        logger.debug(
+        log.internal.debug(
             "Ignored %d invalid Set-Cookie field(s) and %d over the %d-cookie limit",
             invalid,
             left,
@@ -170,7 +170,7 @@ def _parse_lenient(header: str) -> tuple[str, Morsel[str]] | None:
     if not key:
         return None
     if not _is_name(key):
-        logger.warning("Can not load cookies: Illegal cookie name %r", key)
+        log.internal.warning("Can not load cookies: Illegal cookie name %r", key)
         return None
     morsel = _morsel_of(key, coded)
     if morsel is None:
@@ -258,7 +258,10 @@ def parse_set_cookie(field: str) -> Morsel[str] | None:
     name, equals, coded = pair.partition("=")
     name, coded = name.strip(" \t"), coded.strip(" \t")
     # A cookie without a name is a browsers' thing: RFC 6265 has none, and neither has aiohttp.
-    if not equals or not name or _not_in_names(name):
+    if not equals or not name:
+        return None
+    if _not_in_names(name):
+        log.internal.warning("Can not load cookies: Illegal cookie name %r", name)
         return None
     morsel = _morsel_of(name, coded)
     if morsel is not None and attributes:

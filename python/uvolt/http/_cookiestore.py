@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from http.cookies import Morsel, SimpleCookie
 from typing import Final
 
+from . import log
 from ._cookierules import expiry_of
-from .helpers import logger
 
 # A domain or jar that reaches the first number is cut down to the second.
 DOMAIN_LIMIT: Final = 180
@@ -226,7 +226,9 @@ class CookieStore:
         if excess > 0:
             oldest = sorted(self.entries.values(), key=lambda entry: entry.used)
             self.delete([entry.key for entry in oldest[:excess]])
-            logger.debug("Evicted %d cookie(s) over the %d-cookie total limit", excess, TOTAL_LIMIT)
+            log.internal.debug(
+                "Evicted %d cookie(s) over the %d-cookie total limit", excess, TOTAL_LIMIT
+            )
         return True
 
     def _make_domain_room(self, host: str, secure: bool) -> bool:
@@ -244,7 +246,7 @@ class CookieStore:
         victims.sort(key=lambda entry: (entry.used, entry.key))
         victims = victims[: count - DOMAIN_QUOTA + 1]
         self.delete([entry.key for entry in victims])
-        logger.debug(
+        log.internal.debug(
             "Evicted %d cookie(s) for %s over the %d-cookie domain limit",
             len(victims),
             host,

@@ -23,6 +23,7 @@ from .exceptions import (
     ClientOSError,
     ClientPayloadError,
     ClientResponseError,
+    ClosedConnectionError,
     ConnectionTimeoutError,
     ContentEncodingError,
     HttpProcessingError,
@@ -76,6 +77,11 @@ def connect_failed(key: ConnectionKey, number: int, address: object) -> ClientCo
 def connection_closed() -> ClientConnectionError:
     """The response was released or closed before its body was read."""
     return ClientConnectionError("Connection closed")
+
+
+def closed_in_use() -> ClientConnectionError:
+    """The session was closed in the middle of an exchange."""
+    return ClosedConnectionError("Connection closed")
 
 
 def connector_closed() -> ClientConnectionError:

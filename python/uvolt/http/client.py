@@ -212,6 +212,9 @@ class ClientSession(_core.ClientSession):
         )
         self._connector = connector
 
+    def _note_credentials(self, auth: Any, proxy_auth: Any) -> None:
+        """Told of auth= and proxy_auth= of requests: uvolt.swap warns as aiohttp does."""
+
     def _make_cookie_jar(self) -> AbstractCookieJar:
         """The session's own, of a session that C has made: called when it is first asked for."""
         self._cookie_jar = CookieJar(loop=self._loop)
@@ -278,6 +281,8 @@ class ClientSession(_core.ClientSession):
         try:
             if self.closed:
                 raise _support.session_closed()
+            if auth is not None or proxy_auth is not None:
+                self._note_credentials(auth, proxy_auth)
             if chunked is not None and not isinstance(chunked, bool):
                 deprecated("Chunk size is deprecated #1615")
             if data is not None and json is not None:

@@ -82,6 +82,7 @@ class BaseConnector(_core.HTTPConnector):
     _source_traceback: traceback.StackSummary | None = None
     _ssl: SSLArgument = True  # for requests that name none
     _has_proxies = False  # whether it can connect by one
+    _user_agent: str | None = None  # in requests for tunnels; None: that it is uvolt's
     _timeout_ceil_threshold: float = 5
 
     def __init__(

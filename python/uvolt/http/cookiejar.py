@@ -17,6 +17,7 @@ from typing import Final
 
 from yarl import URL
 
+from . import log
 from ._cookierules import (
     default_path,
     expiry_of,
@@ -33,7 +34,7 @@ from ._cookies import (
 )
 from ._cookiestore import CookieStore, Entry, Key
 from .abc import AbstractCookieJar, ClearCookiePredicate
-from .helpers import deprecated, is_ip_address, logger
+from .helpers import deprecated, is_ip_address
 from .typedefs import LooseCookies, PathLike, StrOrURL
 
 __all__ = ("CookieJar", "DummyCookieJar")
@@ -172,7 +173,7 @@ class CookieJar(AbstractCookieJar):
         for cookie in read_set_cookies(headers):
             name = cookie.key
             if (cookie["secure"] and not is_secure) or not keeps_prefix(name, cookie):
-                logger.debug(
+                log.internal.debug(
                     "Dropped cookie %r for %s: not its to set", name, response_url.raw_host
                 )
             else:
@@ -201,11 +202,11 @@ class CookieJar(AbstractCookieJar):
         if expires is None:
             expires = expiry_of(cookie)
         if self._limited and not is_received and not _can_be_sent(cookie):
-            logger.debug("Dropped cookie %r for %s: it cannot be sent", name, domain)
+            log.internal.debug("Dropped cookie %r for %s: it cannot be sent", name, domain)
         elif not is_secure and not cookie["secure"] and self._shadows_secure(key, cookie):
-            logger.debug("Dropped cookie %r for %s: there is a Secure one", name, domain)
+            log.internal.debug("Dropped cookie %r for %s: there is a Secure one", name, domain)
         elif self._limited and not self._store.has_room(key, bool(cookie["secure"]), expires):
-            logger.debug("Dropped cookie %r for %s: it is full of Secure ones", name, domain)
+            log.internal.debug("Dropped cookie %r for %s: it is full of Secure ones", name, domain)
         else:
             if host_only:
                 cookie["domain"] = domain
@@ -351,7 +352,7 @@ class CookieJar(AbstractCookieJar):
                 kept.append(entry)
         self._store.use(kept)
         if len(kept) < len(selected):
-            logger.debug(
+            log.internal.debug(
                 "Omitted %d cookie(s) for %s over the %d-cookie or %d-octet Cookie header limit",
                 len(selected) - len(kept),
                 url.raw_host,

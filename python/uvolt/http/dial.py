@@ -19,7 +19,7 @@ from .exceptions import (
     ClientConnectorSSLError,
     ServerFingerprintMismatch,
 )
-from .reqrep import ConnectionKey, Fingerprint, SSLArgument
+from .reqrep import ConnectionKey, Fingerprint, SSLArgument, merge_ssl_params
 from .timeouts import Expiry, deadline, earliest, is_timeout
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class TLS(NamedTuple):
 def make_tls(choices: Iterable[SSLArgument], host: str) -> TLS:
     """TLS with a host, by what a request, then its connector, then nobody has to say of it: the
     first that is not just True decides on the context, the first fingerprint is checked."""
-    choices = tuple(choices)
+    choices = tuple(map(merge_ssl_params, choices))  # a Fingerprint may be aiohttp's
     decided = next((choice for choice in choices if choice is not True), True)
     if not isinstance(decided, ssl_module.SSLContext):
         decided = default_context(decided is True)

@@ -18,7 +18,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
-from .helpers import BasicAuth, logger
+from . import log
+from .helpers import BasicAuth
 from .proxy import SCHEMES, Proxy, parse_proxy
 
 
@@ -60,17 +61,17 @@ def _read_netrc() -> netrc.netrc | None:
     try:
         path = Path(named) if named is not None else Path.home() / ".netrc"
     except RuntimeError as exc:
-        logger.debug(
+        log.client.debug(
             "Could not resolve home directory when trying to look for .netrc file: %s", exc
         )
         return None
     try:
         return netrc.netrc(str(path))
     except (netrc.NetrcParseError, ValueError) as exc:  # ValueError: bytes that are no text
-        logger.warning("Could not parse .netrc file: %s", exc)
+        log.client.warning("Could not parse .netrc file: %s", exc)
     except OSError as exc:
         if named or _is_file(path):
-            logger.warning("Could not read .netrc file: %s", exc)
+            log.client.warning("Could not read .netrc file: %s", exc)
     return None
 
 
@@ -107,7 +108,7 @@ def _proxy_for(url: URL) -> Proxy | None:
         return parse_proxy(for_all)  # which says so
     if proxy.scheme not in SCHEMES:
         # aiohttp looks at no ALL_PROXY at all: a program that did without must not fail by it.
-        logger.warning(
+        log.client.warning(
             "Proxies of kind %s are not supported, ALL_PROXY is ignored", proxy.scheme.upper()
         )
         return None

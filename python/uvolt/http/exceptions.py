@@ -175,6 +175,11 @@ class ClientConnectionError(ClientError):
     """Base class of the errors of connections."""
 
 
+class ClosedConnectionError(ClientConnectionError, RuntimeError):
+    """A connection in use was closed, by its session or its connector. A RuntimeError as well, for
+    aiohttp raises that of who reads a body then."""
+
+
 class ClientConnectionResetError(ClientConnectionError, ConnectionResetError):
     """The connection was reset while the request was being written."""
 

@@ -7,7 +7,6 @@ import binascii
 import contextlib
 import enum
 import functools
-import logging
 import os.path
 import re
 import sys
@@ -31,8 +30,6 @@ class _Sentinel(enum.Enum):
 
 
 sentinel = _Sentinel.sentinel
-
-logger = logging.getLogger("uvolt.http")
 
 
 def deprecated(message: str) -> None:

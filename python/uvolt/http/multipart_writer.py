@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from . import log
 from .compression import compressor
-from .helpers import logger
 from .payload import JsonPayload, StringPayload
 from .payload_base import (
     CHUNK,
@@ -246,7 +246,7 @@ class MultipartWriter(Payload):
             try:
                 await part.close()
             except Exception:
-                logger.exception("Failed to close multipart part %d", number)
+                log.internal.exception("Failed to close multipart part %d", number)
 
 
 class MultipartPayloadWriter:

@@ -290,7 +290,8 @@ class ClientRequest:
         if skip_auto_headers:
             skip = CIMultiDict((name, None) for name in sorted(skip_auto_headers))
             self._skip_auto_headers = skip
-        for name, value in (*self.DEFAULT_HEADERS.items(), AUTO_HEADERS[2]):
+        agent = getattr(self._session, "_user_agent", None) or SERVER_SOFTWARE
+        for name, value in (*self.DEFAULT_HEADERS.items(), ("User-Agent", agent)):
             if name not in self.headers and name not in skip:
                 self.headers[name] = value
 

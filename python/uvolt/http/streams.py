@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .._core import StreamReader
+from . import log
 from ._support import bad_head, content_encoding
 from .exceptions import ClientPayloadError, HttpProcessingError
-from .helpers import logger
 
 __all__ = ["EMPTY_PAYLOAD", "EmptyStreamReader", "StreamReader", "content_encoding"]
 
@@ -115,15 +115,15 @@ def resume_at_end(protocol: Any) -> None:
 
 def callback_failed(error: BaseException) -> None:
     """What a callback of on_eof() raised."""
-    logger.error("Exception in eof callback", exc_info=error)
+    log.internal.error("Exception in eof callback", exc_info=error)
 
 
 def read_at_end() -> None:
     """Said on the sixth read() at the end of a body and every one after it."""
     text = "Multiple access to StreamReader in eof state, might be infinite loop."
-    logger.warning(text, stack_info=True)
+    log.internal.warning(text, stack_info=True)
 
 
 def chunk_skipped() -> None:
     """readchunk() after something else has read past the end of a chunk."""
-    logger.warning("Skipping HTTP chunk end due to data consumption beyond chunk boundary")
+    log.internal.warning("Skipping HTTP chunk end due to data consumption beyond chunk boundary")

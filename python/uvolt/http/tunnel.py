@@ -198,7 +198,7 @@ async def _by_tunnel(
     try:
         await connector._reach(near, limit, finish, ClientProxyConnectionError)
         with limit.of_attempt():
-            await _ask(made[-1], key)
+            await _ask(made[-1], key, connector._user_agent)
         limit.note("connect")
         with translated(key), limit.of_attempt():
             await _start_tls(connector, made[-1], conn, key)
@@ -209,12 +209,15 @@ async def _by_tunnel(
         raise
 
 
-async def _ask(protocol: TunnelProtocol, key: ProxyKey) -> None:
+async def _ask(protocol: TunnelProtocol, key: ProxyKey, user_agent: str | None) -> None:
     """CONNECT, and its answer. Raises ClientHttpProxyError unless there is a tunnel now."""
     assert key.proxy is not None
     origin = URL.build(scheme="https", host=key.host, port=key.port, path="/")
     proxy = Proxy(key.proxy, key.proxy_auth, key.proxy_headers)
-    headers = connect_headers(proxy, origin.host_port_subcomponent or "", AUTO_HEADERS)
+    automatic = dict(AUTO_HEADERS)
+    if user_agent is not None:
+        automatic["User-Agent"] = user_agent
+    headers = connect_headers(proxy, origin.host_port_subcomponent or "", automatic.items())
     target = f"{origin.host_subcomponent}:{key.port}"
     protocol.transport.write(serialize(f"CONNECT {target} HTTP/1.1", headers))
     info = RequestInfo(origin, "CONNECT", CIMultiDictProxy(headers), key.proxy)
