@@ -12,11 +12,11 @@ from swap_support import run, server
 from uvolt import http
 
 
-async def works(session: Any, url: str, agent: str = "aiohttp") -> None:
+async def works(session: Any, url: str) -> None:
+    """It is aiohttp's own client that does it."""
     async with session.post(url, data=b"x") as response:
-        got = await response.json()
-    assert got["body"] == "x"
-    assert agent in got["headers"]["user-agent"]
+        assert http.ClientResponse not in type(response).__mro__
+        assert (await response.json())["body"] == "x"
 
 
 @pytest.mark.parametrize("kind", ["request_class", "response_class", "old_response_class"])
@@ -60,7 +60,7 @@ def test_stock_classes_are_no_reason(which, original, swapped, fallbacks):
         for module in (original, swapped):
             options = {which: getattr(module, name)}
             async with server() as url, swapped.ClientSession(**options) as session:
-                await works(session, url, "Python")
+                await session.post(url, data=b"x")
                 assert isinstance(session, http.ClientSession)
 
     run(main)

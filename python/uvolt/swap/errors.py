@@ -17,8 +17,10 @@ __all__ = ("make",)
 def make(originals: ModuleType) -> dict[type, type]:
     """uvolt.http's class -> what to raise in its place. originals: aiohttp.client_exceptions."""
     made: dict[type, type] = {}
-    for name in exceptions.__all__:
-        ours, original = getattr(exceptions, name), getattr(originals, name, None)
+    names = dict.fromkeys(exceptions.__all__, "")
+    names["ClosedConnectionError"] = "ClientConnectionError"
+    for name, stands_for in names.items():
+        ours, original = getattr(exceptions, name), getattr(originals, stands_for or name, None)
         if original is None or not issubclass(original, BaseException):
             continue
         namespace = {
@@ -27,7 +29,7 @@ def make(originals: ModuleType) -> dict[type, type]:
             "__doc__": original.__doc__,
             "__reduce_ex__": _reduce_as(original),
         }
-        made[ours] = type(ours)(name, (ours, original), namespace)
+        made[ours] = type(ours)(original.__name__, (ours, original), namespace)
     return made
 
 

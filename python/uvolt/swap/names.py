@@ -17,16 +17,18 @@ import aiohttp.client_exceptions
 import aiohttp.client_reqrep
 import aiohttp.connector
 import aiohttp.cookiejar
+import aiohttp.log
 import aiohttp.payload
 
 from .. import http
-from ..http import exceptions, lent
+from ..http import exceptions, lent, log
 from ..http.client import session_for_one
 from . import errors
 from .classes import SwapABCMeta, SwapType, logger
 from .connector import ConnectorMixin, ConnectorType
+from .replaced import replaceable_names
 from .response import ResponseMixin
-from .session import SessionMixin, SessionType
+from .session import SessionMixin, SessionType, look_at_connectors
 
 __all__ = ("put_back", "put_in")
 
@@ -51,16 +53,26 @@ def _make_all() -> dict[str, Any]:
     """Name -> what stands in it."""
     made: dict[str, Any] = {}
     bound = {"_free": frozenset(), "_bound": frozenset({"connect"})}
+    inside = replaceable_names(aiohttp.BaseConnector, http.BaseConnector, ConnectorMixin)
     made["BaseConnector"] = base = _make(
         ConnectorType,
         aiohttp.BaseConnector,
         (ConnectorMixin, http.BaseConnector),
         _closed_error=aiohttp.ClientConnectionError,
+        _replaceable=frozenset({"connect", *inside}),
         **bound,
+        **inside,
     )
     for name in ("TCPConnector", "UnixConnector"):
+        original, ours = getattr(aiohttp, name), getattr(http, name)
+        more = replaceable_names(original, ours, ConnectorMixin)
         made[name] = _make(
-            ConnectorType, getattr(aiohttp, name), (base, getattr(http, name)), **bound
+            ConnectorType,
+            original,
+            (base, ours),
+            _replaceable=frozenset({"connect", *inside, *more}),
+            **bound,
+            **more,
         )
     for name in ("CookieJar", "DummyCookieJar"):
         made[name] = _make(
@@ -186,6 +198,7 @@ def put_in() -> None:
     lent.payload = _payload_of_aiohttp
     if _CONTEXTS <= vars(aiohttp.connector).keys():
         lent.context = _context_of_aiohttp
+    log.put_in(aiohttp.log.client_logger, aiohttp.log.internal_logger)
     for module_name in INSIDE:
         module = sys.modules[module_name]
         module.__class__ = _view_of(module, _made)
@@ -200,6 +213,8 @@ def put_back() -> None:
     _is_in = False
     exceptions._raised_instead.clear()
     lent.payload = lent.context = None
+    log.put_back()
+    look_at_connectors(False)
     for module_name in INSIDE:
         sys.modules[module_name].__class__ = ModuleType
     _replace(_made, _originals)

@@ -13,10 +13,13 @@ from typing import Any
 from .. import _core
 from ..http.client import ClientSession
 from ..http.connector import BaseConnector
+from ..http.helpers import deprecated
 from ..http.timeouts import ClientTimeout
 from .classes import SwapType, falls_back
+from .connector import user_agent
+from .replaced import TracesFor, is_replaced, on_replacement
 
-__all__ = ("SessionMixin", "SessionType")
+__all__ = ("SessionMixin", "SessionType", "look_at_connectors")
 
 METHODS = ("request", "get", "options", "head", "post", "put", "patch", "delete")
 # What of a session's arguments its companion gets otherwise, or had its effect.
@@ -121,6 +124,8 @@ class SessionMixin:
         if given.get("connector") is None:
             loop = given.get("loop") or asyncio.get_running_loop()
             given["connector"] = kind._connector_class(loop=loop)
+            if "ssl_shutdown_timeout" in given:
+                given["connector"]._ssl_shutdown_timeout = given["ssl_shutdown_timeout"]
         if given.get("cookie_jar") is None:
             given["cookie_jar"] = kind._jar_class()
         if {"timeout", "read_timeout", "conn_timeout"}.isdisjoint(given):
@@ -130,6 +135,19 @@ class SessionMixin:
         given["response_class"] = kind._response
         super().__init__(base_url, **given)  # type: ignore[call-arg]
         self._keep_timeout()
+        self._user_agent = user_agent()
+        self._note_credentials(given.get("auth"), given.get("proxy_auth"))
+
+    def _note_credentials(self, auth: Any, proxy_auth: Any) -> None:
+        for name, value, headers, field in (
+            ("auth", auth, "headers", "Authorization"),
+            ("proxy_auth", proxy_auth, "proxy_headers", "Proxy-Authorization"),
+        ):
+            if value is not None:
+                deprecated(
+                    f"The '{name}' parameter is deprecated and will be removed in aiohttp 4: pass "
+                    f"{headers}={{'{field}': aiohttp.encode_basic_auth(login, password)}} instead"
+                )
 
     def _keep_timeout(self) -> None:
         """What has been made of conn_timeout and read_timeout, or of None, in aiohttp's class."""
@@ -147,6 +165,7 @@ class SessionMixin:
         self._companion = own = kind._original(base_url, **kwargs)
         for name, value in vars(own).items():  # what its properties tell is what ours do
             setattr(self, name, value)
+        own._trace_configs = [TracesFor(self, config) for config in own._trace_configs]
         kept = getattr(kind, "_kept_request", None)  # where ours is replaced, that was called first
         self._instead = own._request if kept is None else kept.__get__(own)
         for name in METHODS:
@@ -166,12 +185,14 @@ class SessionMixin:
                 warnings.simplefilter("ignore", DeprecationWarning)  # the session has warned
                 self._companion = type(self)._original(  # type: ignore[attr-defined]
                     base_url,
-                    connector=session._connector._aiohttps(),
+                    connector=session._connector,
                     connector_owner=False,
                     cookie_jar=session._cookie_jar,
                     **given,
                 )
-            self._companion._default_headers = session._default_headers
+            own = self._companion
+            own._default_headers = session._default_headers
+            own._trace_configs = [TracesFor(self, config) for config in own._trace_configs]
         return self._companion
 
     async def _ws_connect(self, url: Any, **kwargs: Any) -> Any:
@@ -206,3 +227,20 @@ class SessionMixin:
         if self._companion is not None:
             self._companion.detach()
         super().__del__(_warnings)  # type: ignore[misc]
+
+
+async def _request_by_either(self: Any, method: str, str_or_url: Any, **kwargs: Any) -> Any:
+    """A request, by aiohttp's own client if the inside of the connector was replaced."""
+    if self._instead is None and self._connector is not None and is_replaced(self._connector):
+        return await self._aiohttps()._request(method, str_or_url, **kwargs)
+    return await ClientSession._request(self, method, str_or_url, **kwargs)
+
+
+@on_replacement
+def look_at_connectors(do: bool = True) -> None:
+    """Whether sessions ask if anything is replaced. Not before something is: a class with a
+    _request() of its own has no plain requests."""
+    if do:
+        SessionMixin._request = _request_by_either  # type: ignore[attr-defined]
+    elif "_request" in vars(SessionMixin):
+        del SessionMixin._request  # type: ignore[attr-defined]
