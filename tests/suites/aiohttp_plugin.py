@@ -12,7 +12,12 @@ import contextlib
 import gc
 import json
 import os
+import sys
+import warnings
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 what = os.environ["UVOLT_AIOHTTP"]
 if what != "asyncio":
@@ -49,6 +54,22 @@ def pytest_runtest_logreport(report: Any) -> None:
     if WORST.index(end) >= WORST.index(before[0]):
         text = report.longreprtext[-6000:] if end == "failed" else ""
         ends[report.nodeid] = (end, before[1] or text)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: Any) -> Iterator[Any]:
+    """What a test that failed has left open is dropped here, without a ResourceWarning: its loop,
+    which aiohttp's own plugin closes behind a success only. Else the next test fails by that."""
+    result = yield
+    if ends.get(item.nodeid, ("passed",))[0] == "failed":
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+            if hasattr(sys, name):
+                delattr(sys, name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            asyncio.set_event_loop(None)
+            gc.collect()
+    return result
 
 
 def pytest_sessionfinish() -> None:
