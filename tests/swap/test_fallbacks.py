@@ -343,7 +343,8 @@ def test_arguments_by_position(loop, tmp_path, swapped):
         connector = swapped.UnixConnector(*given)
         assert connector.limit == 10
         async with server(path=path) as url, swapped.ClientSession(connector=connector) as session:
-            await works(session, url, "Python")
+            async with session.post(url, data=b"x") as response:
+                assert (await response.json())["body"] == "x"
             async with session.ws_connect(f"{url}/chat") as socket:
                 assert "headers" in await socket.receive_json()
         with pytest.raises(TypeError):
