@@ -11,7 +11,8 @@ directory; aiohttp itself is the installed one, of the same version. A test that
 must pass here or be listed in expected_aiohttp.json: under "private" with what it does that goes
 round aiohttp's public interface, or under "differs" with how uvolt.http means to differ. Of those
 that are not private, SHARE must pass. What fails is run once more, alone. Exit status: 0 if all is
-so; 1 for an unexpected failure or an entry whose test passes.
+so; 1 for an unexpected failure, an entry whose test passes, or a test of the record that was
+skipped or not found.
 """
 
 from __future__ import annotations
@@ -162,10 +163,18 @@ def load_expected(lane: str) -> dict[str, tuple[str, str]]:
     return listed
 
 
-def load_oracle() -> set[str]:
-    """The tests that pass on asyncio."""
+def load_oracle() -> tuple[set[str], str]:
+    """The tests that pass on asyncio, and the Python they were run with."""
     record = json.loads(ORACLE.read_text())
-    return {f"{file}::{test}" for file, tests in record["passed"].items() for test in tests}
+    passed = {f"{file}::{test}" for file, tests in record["passed"].items() for test in tests}
+    return passed, record["python"]
+
+
+def lost(oracle: Iterable[str], ends: Ends) -> list[str]:
+    """Tests of the record that were not run, of the files that were."""
+    files = {test.partition("::")[0] for test in ends}
+    of_files = (test for test in oracle if test.partition("::")[0] in files)
+    return sorted(test for test in of_files if ends.get(test, ("skipped",))[0] == "skipped")
 
 
 def record_oracle(options: Any) -> None:
@@ -183,7 +192,9 @@ def record_oracle(options: Any) -> None:
 
 def judge(lane: str, ends: Ends, options: Any) -> bool:
     """Print how a lane went; is that as it must be?"""
-    oracle, listed = load_oracle(), load_expected(lane)
+    (oracle, python), listed = load_oracle(), load_expected(lane)
+    same_python = platform.python_version_tuple()[:2] == tuple(python.split(".")[:2])
+    not_run = lost(oracle, ends) if same_python else []  # some are for other versions
     failed = {test: text for test, (end, text) in ends.items() if end == "failed"}
     unexpected = {t: x for t, x in failed.items() if t in oracle and t not in listed}
     unexpected |= {t: x for t, x in failed.items() if t.endswith("::<file>")}
@@ -196,6 +207,8 @@ def judge(lane: str, ends: Ends, options: Any) -> bool:
         print(f"STALE ENTRY {test}: it does not fail")
     for test in unknown:
         print(f"WRONG ENTRY {test}: it does not pass on asyncio, or does not exist")
+    for test in not_run:
+        print(f"NOT RUN {test}: it passes on asyncio")
     asked = [test for test in ends if test in oracle]
     private = [test for test in asked if listed.get(test, ("",))[0] == "private"]
     public = len(asked) - len(private)
@@ -208,7 +221,8 @@ def judge(lane: str, ends: Ends, options: Any) -> bool:
     failures = len(unexpected)
     print(f"{passed} passed, {failures} failed, {len(listed)} listed")
     whole = not options.names
-    return not (unexpected or stale or unknown) and (share >= SHARE or not whole)
+    wrong = unexpected or stale or unknown or not_run
+    return not wrong and (share >= SHARE or not whole)
 
 
 def essence(text: str) -> list[str]:

@@ -12,10 +12,10 @@ from swap_support import run, server
 from uvolt import http
 
 
-async def works(session: Any, url: str) -> None:
+async def works(session: Any, url: str, by_aiohttp: bool = True) -> None:
     """It is aiohttp's own client that does it."""
     async with session.post(url, data=b"x") as response:
-        assert http.ClientResponse not in type(response).__mro__
+        assert not by_aiohttp or http.ClientResponse not in type(response).__mro__
         assert (await response.json())["body"] == "x"
 
 
@@ -235,12 +235,12 @@ def test_wrappers_of_request_reach_all_sessions(original, swapped):
                 swapped.ClientSession._request = wrapper
                 sessions += make()
                 for n, session in enumerate(sessions, 1):
-                    await works(session, url, "Python")
+                    await works(session, url, by_aiohttp=False)
                     assert len(calls) == n
             finally:
                 swapped.ClientSession._request = inner
             for session in sessions:
-                await works(session, url, "Python")
+                await works(session, url, by_aiohttp=False)
                 await session.close()
         assert len(calls) == len(sessions)
         assert original.ClientSession._request is kept
@@ -259,7 +259,7 @@ def test_a_request_replaced_by_the_name_of_before(original, swapped, fallbacks):
             async with swapped.ClientSession() as session:
                 assert await session.get("http://nowhere.invalid/") == "mocked"
         async with server() as url, swapped.ClientSession() as session:
-            await works(session, url, "Python")
+            await works(session, url, by_aiohttp=False)
 
     run(main)
     assert any("_request" in line for line in fallbacks), fallbacks

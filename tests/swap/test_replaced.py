@@ -145,6 +145,53 @@ def test_private_method_of_a_class(kind: str) -> None:
     run(main, kind)
 
 
+def test_resolving_of_an_object(kind: str) -> None:
+    """It is used by the engine, and by aiohttp's client for WebSockets."""
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int, traces: Any = None) -> list[dict[str, Any]]:
+        asked.append(host)
+        return [dict(hostname=host, host="127.0.0.1", port=port, family=2, proto=0, flags=0)]
+
+    async def main() -> None:
+        async with server() as url, aiohttp.ClientSession() as session:
+            url = url.replace("127.0.0.1", "some.invalid")
+            connector: Any = session.connector
+            with mock.patch.object(connector, "_resolve_host", resolve):
+                async with session.get(url) as response:
+                    assert is_by_engine(response) is (kind == "uvolt")
+                    assert response.status == 200
+                async with session.ws_connect(url + "/chat") as socket:
+                    await socket.receive()
+            assert set(asked) == {"some.invalid"}
+            with pytest.raises(aiohttp.ClientConnectorDNSError):
+                await session.get("http://other.invalid/")
+
+    run(main, kind)
+
+
+def test_methods_of_requests(kind: str) -> None:
+    """As newrelic wraps send(): sessions that are made then are aiohttp's own."""
+    sent: list[str] = []
+    stock = aiohttp.ClientRequest.send
+
+    async def send(self: Any, conn: Any) -> Any:
+        sent.append(self.method)
+        self.headers["x-trace"] = "1"
+        return await stock(self, conn)
+
+    async def main() -> None:
+        async with server() as url:
+            with mock.patch.object(aiohttp.ClientRequest, "send", send):
+                async with aiohttp.ClientSession() as session, session.get(url) as response:
+                    assert (await response.json())["headers"]["x-trace"] == "1"
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                assert is_by_engine(response) is (kind == "uvolt")
+        assert sent == ["GET"]
+
+    run(main, kind)
+
+
 def test_autospec(kind: str) -> None:
     async def main() -> None:
         fake = mock.create_autospec(aiohttp.TCPConnector, instance=True)

@@ -26,7 +26,7 @@ from ..http.client import session_for_one
 from . import errors
 from .classes import SwapABCMeta, SwapType, logger
 from .connector import ConnectorMixin, ConnectorType
-from .replaced import replaceable_names
+from .replaced import Shared, replaceable_names
 from .response import ResponseMixin
 from .session import SessionMixin, SessionType, look_at_connectors
 
@@ -66,6 +66,8 @@ def _make_all() -> dict[str, Any]:
     for name in ("TCPConnector", "UnixConnector"):
         original, ours = getattr(aiohttp, name), getattr(http, name)
         more = replaceable_names(original, ours, ConnectorMixin)
+        if name == "TCPConnector":
+            more["_resolve_host"] = Shared(ours._resolve_host)
         made[name] = _make(
             ConnectorType,
             original,

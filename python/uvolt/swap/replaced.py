@@ -16,6 +16,7 @@ from .classes import falls_back
 __all__ = (
     "Replaceable",
     "ReplaceableConnect",
+    "Shared",
     "TracesFor",
     "is_replaced",
     "on_replacement",
@@ -99,7 +100,7 @@ class Replaceable:
 
 
 class ReplaceableConnect(Replaceable):
-    """connect() of a connector itself: what aiohttp's client calls."""
+    """connect() of a connector itself, which is what aiohttp's client calls."""
 
     def __get__(self, connector: Any, owner: Any) -> Any:
         if connector is None:
@@ -108,6 +109,21 @@ class ReplaceableConnect(Replaceable):
 
     def _holder_of(self, connector: Any) -> Any:
         return connector
+
+
+class Shared(ReplaceableConnect):
+    """A private method that ours have, too (_resolve_host()): what it is replaced with is used by
+    the engine and by the companion."""
+
+    def __set__(self, connector: Any, value: Any) -> None:
+        vars(connector)[self._name] = value
+        if not connector._companion_only:
+            setattr(connector._aiohttps(), self._name, value)
+
+    def __delete__(self, connector: Any) -> None:
+        if vars(connector).pop(self._name, None) is None:
+            raise AttributeError(self._name)
+        vars(connector._aiohttps()).pop(self._name, None)
 
 
 def replace_in_class(cls: Any, name: str, value: Any) -> None:

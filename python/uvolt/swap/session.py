@@ -10,6 +10,8 @@ import asyncio
 import warnings
 from typing import Any
 
+import aiohttp.client_reqrep
+
 from .. import _core
 from ..http.client import ClientSession
 from ..http.connector import BaseConnector
@@ -21,6 +23,12 @@ from .replaced import TracesFor, is_replaced, on_replacement
 
 __all__ = ("SessionMixin", "SessionType", "look_at_connectors")
 
+REQUEST = aiohttp.client_reqrep.ClientRequest
+# What tools replace in the class, and the engine does not call.
+REQUEST_METHODS = {
+    name: vars(REQUEST).get(name)
+    for name in ("__init__", "send", "write_bytes", "update_headers", "update_body_from_data")
+}
 METHODS = ("request", "get", "options", "head", "post", "put", "patch", "delete")
 # What of a session's arguments its companion gets otherwise, or had its effect.
 NOT_HANDED_ON = ("connector", "connector_owner", "cookie_jar", "cookies", "loop", "response_class")
@@ -92,6 +100,8 @@ class SessionType(SwapType):
                 return "so does its connector"
         if cls.is_request_replaced():
             return "somebody has replaced aiohttp's _request()"
+        if any(vars(REQUEST).get(name) is not method for name, method in REQUEST_METHODS.items()):
+            return "somebody replaces methods of aiohttp.ClientRequest"
         for name, stock in cls._stock.items():
             if kwargs.get(name, stock[0]) not in stock:
                 return f"{name}={kwargs[name]!r}"
