@@ -32,7 +32,9 @@ async def answer(reader, writer):
 def run(main, kind=uvolt.Loop):
     loop = kind()
     try:
-        return loop.run_until_complete(main)
+        result = loop.run_until_complete(main)
+        loop.run_until_complete(asyncio.sleep(0.1))  # the server sees that its client has gone
+        return result
     finally:
         loop.close()
 
