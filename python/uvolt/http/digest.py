@@ -154,7 +154,7 @@ class DigestAuthMiddleware:
 
     def _in_protection_space(self, url: URL) -> bool:
         """Whether a URI of the space is the URL, or a folder above it (RFC 7616, 3.3)."""
-        text = str(url)
+        text = f"{url.origin()}{url.raw_path_qs}"  # "http://a" has a path, too
         for space in self._protection_space:
             rest = text[len(space) :]
             if text.startswith(space) and (not rest or space[-1] == "/" or rest[0] == "/"):
@@ -165,12 +165,16 @@ class DigestAuthMiddleware:
         """Keep the challenge of a 401. Whether there is one."""
         if response.status != 401:
             return False
-        pairs = choose_challenge(response.headers.getall("WWW-Authenticate", ()))
+        name = "www-authenticate"  # so that a response of a test may have a dict
+        fields = [value for key, value in response.headers.items() if key.lower() == name]
+        pairs = choose_challenge(fields)
         if not pairs:
             return False
         challenge: Any = {name: pairs[name] for name in CHALLENGE_FIELDS if name in pairs}
         self._challenge = challenge
         origin = response.url.origin()
+        if self._origin is not None and origin != self._origin:
+            return True  # it was named by the first one, and names nobody itself
         spaces: list[str] = []
         for uri in challenge.get("domain", "").replace('"', "").split():
             with contextlib.suppress(ValueError):  # no URL: there is nothing that it could mean

@@ -93,6 +93,33 @@ def test_a_domain_is_named_by_the_first_origin_only():
     run(main)
 
 
+def test_who_is_named_in_a_domain_names_nobody():
+    """The first origin shares its users with a second one; that cannot share them with a third.
+    aiohttp sends that credentials."""
+
+    async def main():
+        async with raw(script_of({})) as third:
+
+            async def second(peer):
+                while True:
+                    asked = await peer.request()
+                    said = f'Digest realm="r", nonce="other", qop="auth", domain="{third.url}/"'
+                    good = 'nonce="other"' in (authorization(asked) or "")
+                    peer.send(response(b"ok") if good else challenge(said))
+
+            async with raw(second) as other:
+                said = f'{CHALLENGE}, domain="/ {other.url}/"'
+                async with raw(script_of({}, said)) as first, session() as client:
+                    for url, status in ((first.url, 200), (other.url, 200), (third.url, 401)):
+                        async with client.get(url) as answer:
+                            assert answer.status == status
+                    async with client.get(first.url + "/again") as answer:
+                        assert answer.status == 200
+            assert not any(map(authorization, third.asked))
+
+    run(main)
+
+
 @pytest.mark.parametrize("field", ["realm", "nonce", "opaque", "domain", "qop", "algorithm"])
 @pytest.mark.parametrize("text", ['a\\"b', "a\\\\", "a, uri=x", "a; b", "ü", "\x01", "=", ""])
 def test_a_challenge_adds_no_parameter(field, text):
