@@ -395,3 +395,14 @@ def test_what_a_subclass_tells_of_itself(falls_back, original, swapped):
         await connector.close()
 
     run(main)
+
+
+def test_websockets_beside_keywords_of_ours_alone(swapped):
+    async def main():
+        async with server() as url, swapped.ClientSession(timings=True, retry=False) as session:
+            async with session.get(url) as response:
+                assert response.timings.start
+            async with session.ws_connect(f"{url}/chat") as socket:
+                assert "headers" in await socket.receive_json()
+
+    run(main)

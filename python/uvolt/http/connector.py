@@ -208,7 +208,8 @@ class BaseConnector(_core.HTTPConnector):
         """A connection for a ClientRequest, kept or new, for programs that speak over it: by its
         `transport`. Whoever got it calls its release() or close().
 
-        timeout: a ClientTimeout; None: no limits. Raises what a request raises.
+        timeout: a ClientTimeout; None: no limits. traces: aiohttp's, not told of it. Raises what a
+        request raises.
         """
         pool = self._open_pool()
         limits = ClientTimeout() if timeout is None else timeout

@@ -64,9 +64,11 @@ def session_timeout(timeout: Any, read_timeout: Any, conn_timeout: float | None)
                 f"timeout parameter cannot be of {type(timeout)} type, "
                 "please use 'timeout=ClientTimeout(...)'"
             )
-        for name in given:
-            part = name.partition("_")[0].replace("conn", "connect")
-            raise ValueError(f"{name} and timeout parameters conflict, please setup timeout.{part}")
+        for name, part in (("read_timeout", "read"), ("conn_timeout", "connect")):
+            if name in given:
+                raise ValueError(
+                    f"{name} and timeout parameters conflict, please setup timeout.{part}"
+                )
         return request_timeout(timeout)
     for name in given:
         deprecated(f"{name} is deprecated, use timeout argument instead")

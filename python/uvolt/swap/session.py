@@ -30,8 +30,11 @@ REQUEST_METHODS = {
     for name in ("__init__", "send", "write_bytes", "update_headers", "update_body_from_data")
 }
 METHODS = ("request", "get", "options", "head", "post", "put", "patch", "delete")
-# What of a session's arguments its companion gets otherwise, or had its effect.
-NOT_HANDED_ON = ("connector", "connector_owner", "cookie_jar", "cookies", "loop", "response_class")
+# What of a session's arguments its companion gets otherwise, or had its effect, or has no use for.
+NOT_HANDED_ON = (
+    *("connector", "connector_owner", "cookie_jar", "cookies", "loop", "response_class"),
+    *("retry", "timings"),  # uvolt.http's own
+)
 
 
 class SessionType(SwapType):
