@@ -6,6 +6,7 @@ import functools
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -68,22 +69,24 @@ EXPECTED = {
 }
 
 
-def start(
-    words: list[str], name: str, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "always::ResourceWarning", *words, str(ROOT / "examples" / name)],
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
-
-
 @functools.cache
-def on_asyncio(name: str) -> str:
-    return start([], name).stdout
+def start(name: str, way: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    """The example's end, and the loop it ran on; once each, "python" is what the others must do."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "sitecustomize.py").write_text(WITNESS)
+        witness = Path(folder, "witness.txt")
+        witness.touch()
+        path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH", "")]))
+        options = ["-W", "always::ResourceWarning", *WAYS[way][0]]
+        done = subprocess.run(
+            [sys.executable, *options, str(ROOT / "examples" / name)],
+            env={**os.environ, "PYTHONPATH": path, "UVOLT_TEST_WITNESS": str(witness)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        return done, witness.read_text()
 
 
 def test_none_is_forgotten() -> None:
@@ -92,15 +95,11 @@ def test_none_is_forgotten() -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_example(name: str, way: str, tmp_path: Path) -> None:
-    words, loop = WAYS[way]
-    (tmp_path / "sitecustomize.py").write_text(WITNESS)
-    witness = tmp_path / "witness.txt"
-    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    done = start(words, name, {"PYTHONPATH": path, "UVOLT_TEST_WITNESS": str(witness)})
+def test_example(name: str, way: str) -> None:
+    done, witnessed = start(name, way)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == on_asyncio(name)
+    assert done.stdout == start(name, "python")[0].stdout
     assert EXPECTED[name] in done.stdout
     if name.startswith("http_"):  # by uvolt.run(): uvolt.http works on no other loop
         return
-    assert witness.read_text() == f"{loop}\n"
+    assert witnessed == f"{WAYS[way][1]}\n"
