@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,14 @@ def witnessed(main, *args, _run=asyncio.run, **options):
 if "--multiprocessing-fork" not in sys.orig_argv:
     asyncio.run = witnessed
 """
+
+# A heartbeat of a dask worker that is under way when the cluster ends: on either loop, by chance.
+HEARTBEAT = re.compile(
+    r"^\S+ \S+ - distributed\.worker - ERROR - Failed to communicate with scheduler during "
+    r"heartbeat\.\n"
+    r"Traceback .*?^distributed\.comm\.core\.CommClosedError: [^\n]*heartbeat_worker[^\n]*\n",
+    re.MULTILINE | re.DOTALL,
+)
 
 EXPECTED = {
     "api_calls.py": "weather: {'city': 'Ulm', 'celsius': 21}",
@@ -97,7 +106,7 @@ def test_none_is_forgotten() -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example(name: str, way: str) -> None:
     done, witnessed = start(name, way)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, HEARTBEAT.sub("", done.stderr)) == (0, "")
     assert done.stdout == start(name, "python")[0].stdout
     assert EXPECTED[name] in done.stdout
     if name.startswith("http_"):  # by uvolt.run(): uvolt.http works on no other loop
