@@ -104,6 +104,7 @@ struct LoopObject {
     uint64_t batches;       /* begun so far */
     unsigned empty_polls;   /* polls in a row that found nothing while work was ready */
     uint32_t polled;        /* events seen in this poll */
+    size_t came_asleep;     /* handles that other threads have queued while this poll slept */
     char uv_open;           /* uv is initialised */
     char closed;
     char running;

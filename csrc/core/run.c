@@ -75,6 +75,7 @@ loop_reacquire(LoopObject *loop)
     PyEval_RestoreThread(tstate);
     loop->released = NULL;
     loop->in_poll = 0;
+    loop->came_asleep = loop->ready.count;
 }
 
 static void
@@ -235,6 +236,7 @@ run_uv(LoopObject *loop, int block)
     }
     loop->since_poll = 0;
     loop->polled = 0;
+    loop->came_asleep = 0;
     loop->polls++;
     loop->will_block = (char)block;
     loop->polling = 1;
@@ -301,7 +303,7 @@ iterate(LoopObject *loop)
     if (UNLIKELY(loop->deadlines_due)) {
         deadlines_run(loop);
     }
-    size_t batch = loop_queue_due(loop, waiting);
+    size_t batch = loop_queue_due(loop, waiting > 0 ? waiting : loop->came_asleep);
     return UNLIKELY(loop_raise_kept(loop) < 0) ? -1 : loop_drain(loop, batch);
 }
 
@@ -389,7 +391,7 @@ loop_poll(PyObject *op, PyObject *timeout)
     if (self->deadlines_due) {
         deadlines_run(self);
     }
-    loop_queue_due(self, waiting);
+    loop_queue_due(self, waiting > 0 ? waiting : self->came_asleep);
     self->running = running;
     if (loop_raise_kept(self) < 0) {
         return NULL;

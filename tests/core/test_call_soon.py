@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from unittest import mock
 
 import pytest
 import support
@@ -472,6 +473,27 @@ def test_threadsafe_from_the_loop_itself(loop):
     loop.call_soon(lambda: loop.call_soon_threadsafe(seen.append, 1))
     loop.run_until_complete(support.settle())
     assert seen == [1]
+
+
+def test_threadsafe_comes_before_a_timer_that_is_due_then(loop):
+    """What other threads have queued while the loop slept comes before what is due at its end."""
+    seen = []
+    now = loop.time()
+    loop.call_at(now + 1000, seen.append, "timer")
+    loop.call_at(now + 1000, loop.stop)
+
+    def other():
+        time.sleep(0.02)
+        later = mock.patch.object(loop, "time", return_value=now + 2000)
+        patches.append(later)
+        later.start()
+        loop.call_soon_threadsafe(seen.append, "thread")
+
+    patches = []
+    with support.thread(other):
+        loop.run_forever()
+    patches[0].stop()
+    assert seen == ["thread", "timer"]
 
 
 def test_threadsafe_while_closing(loop_factory):
