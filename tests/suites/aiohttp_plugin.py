@@ -1,8 +1,8 @@
 """pytest plugin of run_aiohttp.py: puts uvolt in place, and writes how each test ends.
 
-UVOLT_AIOHTTP: "asyncio" (nothing is changed), "loop" (uvolt.install()) or "client"
-(uvolt.install(aiohttp=True)). UVOLT_OUT: the file that gets {test: [how it
-ends, traceback]} in JSON.
+UVOLT_AIOHTTP: "asyncio" (nothing is changed), "loop" (uvolt.install()), "client"
+(uvolt.install(aiohttp=True)) or "uvloop" (uvloop.install()). UVOLT_OUT: the file that gets
+{test: [how it ends, traceback]} in JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from typing import Any
 import pytest
 
 what = os.environ["UVOLT_AIOHTTP"]
-if what != "asyncio":
+if what == "uvloop":
+    import uvloop
+
+    uvloop.install()
+elif what != "asyncio":
     import uvolt
 
     uvolt.install(aiohttp=what == "client")

@@ -3,6 +3,7 @@
     python tests/suites/run_aiohttp.py                 # both of the following
     python tests/suites/run_aiohttp.py --lane client   # its client tests, against the swapped names
     python tests/suites/run_aiohttp.py --lane loop     # all its tests, aiohttp on uvolt's loop
+    python tests/suites/run_aiohttp.py --lane uvloop   # the same on uvloop, to compare
     python tests/suites/run_aiohttp.py -v --lane client test_connector 'test_client_*'
     python tests/suites/run_aiohttp.py --record        # what asyncio does: oracle/aiohttp.json
 
@@ -57,6 +58,7 @@ LEFT_OUT = {
     "test_imports": "times and lists what `import aiohttp` imports, in processes of their own",
     "test_circular_imports": "imports each module of aiohttp in a process of its own: no loop runs",
 }
+BUNDLE = 250  # tests in a process
 MARKED = "not dev_mode and not autobahn and not internal"  # as aiohttp's own pytest.ini
 
 Ends = dict[str, tuple[str, str]]  # test -> how it ends, and its traceback
@@ -67,42 +69,67 @@ def fetch_source() -> pathlib.Path:
     return sdist.fetch("aiohttp", AIOHTTP, "tests/", "pytest.ini")
 
 
-def run_files(files: Mapping[str, Iterable[str]], what: str, options: Any) -> dict[str, Ends]:
-    """Each file in a process of its own; of a file, the tests named (none: all)."""
-    source = fetch_source()
+def run_files(files: Mapping[str, list[str]], what: str, options: Any) -> Ends:
+    """Of each file the tests named, as pytest has them (none: all); several files in a process."""
+    fetch_source()  # once, before there are threads
 
-    def one(name: str) -> Ends:
-        return run_file(source, name, list(files[name]), what, options)
+    def one(names: list[str]) -> Ends:
+        targets = [target for name in names for target in files[name] or [f"{name}.py"]]
+        ends = run_process(targets, what, options)
+        if isinstance(ends, dict):
+            return ends
+        if len(names) > 1:  # it died: which file was that?
+            return {test: end for name in names for test, end in one([name]).items()}
+        return {f"{names[0]}::<file>": ("failed", ends)}
 
     with ThreadPoolExecutor(options.jobs) as pool:
-        return dict(zip(files, pool.map(one, files), strict=True))
+        # A swapped test that fails leaves things open: no file is to suffer from another's.
+        parts = list(pool.map(one, bundles(files, 1 if what == "client" else BUNDLE)))
+    return {test: end for part in parts for test, end in part.items()}
 
 
-def run_file(source: pathlib.Path, name: str, tests: list[str], what: str, options: Any) -> Ends:
+def bundles(files: Iterable[str], tests: int) -> list[list[str]]:
+    """The files in groups of that many tests: a process takes as long to start as twenty tests."""
+    sizes = {file: len(tests) for file, tests in json.loads(ORACLE.read_text())["passed"].items()}
+    found: list[list[str]] = []
+    room = 0
+    for file in files:
+        if room <= 0:
+            found.append([])
+            room = tests
+        found[-1].append(file)
+        room -= sizes.get(file, 1)
+    return found
+
+
+def run_process(targets: list[str], what: str, options: Any) -> Ends | str:
+    """One run of pytest: how its tests end, or how it died."""
     with tempfile.TemporaryDirectory() as scratch:
         out = pathlib.Path(scratch) / "out.json"
         places = [str(HERE), os.getenv("PYTHONPATH", "")]
         words = ["-q", "-o", "addopts=", "-m", MARKED, f"--timeout={options.test_timeout}"]
         words += ["-p", "aiohttp_plugin", "-p", "no:cacheprovider", "--tb=short", "--no-header"]
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *words, *(tests or [f"{name}.py"])],
-            cwd=source / "tests",
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, places)),
-                "UVOLT_AIOHTTP": what,
-                "UVOLT_OUT": str(out),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=options.file_timeout,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", *words, *targets],
+                cwd=fetch_source() / "tests",
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(filter(None, places)),
+                    "UVOLT_AIOHTTP": what,
+                    "UVOLT_OUT": str(out),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=options.process_timeout,
+            )
+        except subprocess.TimeoutExpired as exc:
+            return f"it took longer than {exc.timeout} s"
         if not out.exists():
-            text = f"exit {done.returncode}\n{done.stdout[-4000:]}"
-            return {f"{name}::<file>": ("failed", text)}
+            return f"exit {done.returncode}\n{done.stdout[-4000:]}"
         found: dict[str, Any] = json.loads(out.read_text())
     return {short(test): (end, text) for test, (end, text) in found.items()}
 
@@ -133,21 +160,15 @@ def run(lane: str, options: Any) -> Ends:
     }
     what = "asyncio" if options.record else lane
     print(f"aiohttp {AIOHTTP}'s tests, {what}, CPython {platform.python_version()}", flush=True)
-    ends: Ends = {}
-    for found in run_files(wanted, what, options).values():
-        ends.update(found)
+    ends = run_files(wanted, what, options)
     listed = {} if options.record else load_expected(lane)
-    again: dict[str, list[str]] = {}
-    for test, (end, _) in ends.items():
-        file, _, rest = test.partition("::")
-        if end == "failed" and plain(test) not in listed and rest != "<file>":
-            again.setdefault(file, []).append(f"{file}.py::{rest}")
-    for file, tests in again.items():
-        for test in tests:
-            found = run_files({file: [test]}, what, options)[file]
-            name = short(test)
+    for name, (end, text) in list(ends.items()):
+        file, _, rest = name.partition("::")
+        if end == "failed" and plain(name) not in listed and rest != "<file>":
+            found = run_files({file: [f"{file}.py::{rest}"]}, what, options)
             if found.get(name, ("failed",))[0] != "failed":
-                print(f"  {name} failed, and not when it was run alone")
+                print(f"  {name} failed, and not when it was run alone:")
+                print("".join(f"    {line}\n" for line in essence(text)), end="")
                 ends[name] = found[name]
     return {plain(test): end for test, end in ends.items()}
 
@@ -155,7 +176,7 @@ def run(lane: str, options: Any) -> Ends:
 def load_expected(lane: str) -> dict[str, tuple[str, str]]:
     """Test -> ("private" or "differs", reason)."""
     listed: dict[str, tuple[str, str]] = {}
-    for entry in json.loads(EXPECTED.read_text())[lane]:
+    for entry in json.loads(EXPECTED.read_text()).get(lane, []):
         for test in entry["tests"]:
             if test in listed:
                 sys.exit(f"{EXPECTED.name}: {test} is listed twice for {lane}")
@@ -234,11 +255,11 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", help="files; * matches any text")
-    parser.add_argument("--lane", choices=("client", "loop"), action="append")
+    parser.add_argument("--lane", choices=("client", "loop", "uvloop"), action="append")
     parser.add_argument("--record", action="store_true", help="run asyncio: the record")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--test-timeout", type=float, default=60.0, metavar="SECONDS")
-    parser.add_argument("--file-timeout", type=float, default=1200.0, metavar="SECONDS")
+    parser.add_argument("--process-timeout", type=float, default=1200.0, metavar="SECONDS")
     parser.add_argument("--json", metavar="FILE", help="write every outcome there")
     parser.add_argument("-v", "--verbose", action="store_true", help="whole tracebacks")
     options = parser.parse_args(arguments)
