@@ -639,6 +639,7 @@ static PyType_Slot noop_slots[] = {
     {Py_tp_doc, "An awaitable that is done at once and gives None."},
     {Py_tp_dealloc, noop_dealloc},
     {Py_tp_traverse, noop_traverse},
+    {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, noop_iternext},
     {Py_am_await, PyObject_SelfIter},
     {Py_am_send, noop_am_send},

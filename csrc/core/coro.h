@@ -92,9 +92,10 @@ PyObject *coro_get_name(PyObject *self, void *qualified);
 PyObject *coro_get_running(PyObject *self, void *closure);
 PyObject *coro_get_await(PyObject *self, void *closure);
 
+/* tp_iter: for `yield from` in generators that are coroutines by types.coroutine(). */
 #define CORO_SLOTS                                                                                 \
-    {Py_tp_finalize, coro_finalize}, {Py_tp_repr, coro_repr}, {Py_tp_iternext, coro_iternext},     \
-        {Py_am_await, coro_await_slot}, {Py_am_send, coro_am_send}
+    {Py_tp_finalize, coro_finalize}, {Py_tp_repr, coro_repr}, {Py_tp_iter, coro_await_slot},       \
+        {Py_tp_iternext, coro_iternext}, {Py_am_await, coro_await_slot}, {Py_am_send, coro_am_send}
 #define CORO_METHODS                                                                               \
     {"send", coro_send, METH_O, "send($self, value, /)\n--\n\nOne step; None for the first."},     \
         {"throw", FAST(coro_throw), METH_FASTCALL,                                                 \

@@ -540,7 +540,6 @@ static PyType_Slot request_slots[] = {
     {Py_tp_dealloc, request_dealloc},
     {Py_tp_traverse, request_traverse},
     {Py_tp_clear, request_clear},
-    {Py_tp_iter, PyObject_SelfIter},
     CORO_SLOTS,
     {Py_tp_methods, request_methods},
     {Py_tp_getset, request_getset},

@@ -53,7 +53,7 @@ typedef struct http_timeouts {
 #define HTTP_TYPES(X)                                                                              \
     X(http_route) X(http_pool) X(http_acquire) X(http_connection) X(http_exchange)                 \
     X(http_connector)                                                                              \
-    X(body) X(body_iter)
+    X(body) X(body_iter) X(http_face)
 
 /* Interned strings, members n_<text>. */
 #define HTTP_NAMES(X)                                                                              \
@@ -94,6 +94,8 @@ struct http_state {
 };
 
 typedef struct http_state http_state;
+
+extern PyType_Spec http_face_spec; /* _core.MethodFace: see face.c */
 
 int http_init(PyObject *module, core_state *st); /* st->http and the types; -1 with an exception */
 int http_load(core_state *st);                   /* imports, once; -1 with an exception. PYCALL */

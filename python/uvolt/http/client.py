@@ -14,7 +14,7 @@ import ssl as ssl_module
 import sys
 import traceback
 import warnings
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -98,6 +98,7 @@ class ClientSession(_core.ClientSession):
     _trace_configs: Sequence[TraceConfig] = ()
     _source_traceback: traceback.StackSummary | None = None
     _instead: Any = None  # does all requests, if there is one (uvolt.swap)
+    _upgrades: Any = None  # the same for those with an Upgrade field: a function that gives it
     _default_proxy: StrOrURL | None = None
     _default_proxy_auth: BasicAuth | None = None
     # What __init__() without arguments would set: C makes such a session without it.
@@ -273,9 +274,14 @@ class ClientSession(_core.ClientSession):
         Raises what uvolt.http.exceptions has; RuntimeError if the session is closed, ValueError and
         TypeError for what cannot be sent, asyncio.TimeoutError when the total timeout is over.
         """
-        if self._instead is not None:  # uvolt.swap's: a session of aiohttp's own does it
+        instead = self._instead
+        if instead is None and headers and self._upgrades is not None:
+            headers = headers if isinstance(headers, Mapping) else CIMultiDict(headers)
+            if any(name.lower() == "upgrade" for name in headers):
+                instead = self._upgrades()
+        if instead is not None:  # uvolt.swap's: a session of aiohttp's own does it
             given = asked_for(locals())
-            return await self._instead(method, str_or_url, **given)  # type: ignore[no-any-return]
+            return await instead(method, str_or_url, **given)  # type: ignore[no-any-return]
         if upload_tracker is not None:
             upload_tracker._bind()
         try:

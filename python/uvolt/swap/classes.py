@@ -12,9 +12,9 @@ from __future__ import annotations
 import inspect
 import logging
 from abc import ABCMeta
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ("SwapABCMeta", "SwapType", "falls_back", "logger")
+__all__ = ("SwapType", "falls_back", "logger")
 
 logger = logging.getLogger("uvolt")
 
@@ -24,7 +24,11 @@ def falls_back(name: str, why: str) -> None:
     logger.debug("aiohttp.%s falls back to aiohttp's own: %s", name, why)
 
 
-class SwapType(type):
+# A class may have a session and an abstract class, or a protocol, among its bases.
+_ProtocolType: Any = type(Protocol)
+
+
+class SwapType(_ProtocolType):  # type: ignore[misc]
     """_original: aiohttp's class, in the class that stands for it itself (not in subclasses).
     _free: private names that a subclass may define nevertheless; None: a subclass is always one of
     aiohttp's class. _bound: public names that it may not."""
@@ -48,6 +52,20 @@ class SwapType(type):
                 return metaclass(name, bases, namespace, **kwargs)
         return super().__new__(mcls, name, bases, namespace, **kwargs)
 
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        missing = cls.__abstractmethods__ if inspect.isabstract(cls) else ()
+        if missing:  # object.__new__() looks for this, C's do not
+            names = ", ".join(sorted(missing))
+            raise TypeError(f"Can't instantiate abstract class {cls.__name__} without {names}")
+        return super().__call__(*args, **kwargs)
+
+    def _is_aiohttps_business(cls, name: str) -> bool:
+        """Whether what has this name is called by aiohttp's own client alone."""
+        if name in cls._bound:
+            return True
+        is_private = name.startswith("_") and not name.endswith("__")
+        return is_private and name not in (cls._free or ()) and hasattr(cls._original, name)
+
     @property
     def __signature__(cls) -> inspect.Signature:  # not that of __call__()
         if "_original" not in cls.__dict__:
@@ -56,15 +74,15 @@ class SwapType(type):
 
     def __instancecheck__(cls, instance: Any) -> bool:
         original = cls.__dict__.get("_original")
-        return type.__instancecheck__(cls if original is None else original, instance)
+        if original is None:
+            return ABCMeta.__instancecheck__(cls, instance)
+        return type.__instancecheck__(original, instance)
 
     def __subclasscheck__(cls, subclass: Any) -> bool:
         original = cls.__dict__.get("_original")
-        return type.__subclasscheck__(cls if original is None else original, subclass)
-
-
-class SwapABCMeta(SwapType, ABCMeta):
-    """SwapType for classes that are abstract."""
+        if original is None:
+            return ABCMeta.__subclasscheck__(cls, subclass)
+        return type.__subclasscheck__(original, subclass)
 
 
 def _why_not(bases: tuple[type, ...], namespace: dict[str, Any]) -> str | None:
@@ -79,9 +97,6 @@ def _why_not(bases: tuple[type, ...], namespace: dict[str, Any]) -> str | None:
         if base._free is None:
             return "may replace anything"
         for name in sorted(defined):
-            is_private = name.startswith("_") and not name.endswith("__")
-            if is_private and name not in base._free and hasattr(base._original, name):
-                return f"replaces the private {name}"
-            if name in base._bound:
-                return f"replaces {name}()"
+            if base._is_aiohttps_business(name):
+                return f"replaces the private {name}" if name[0] == "_" else f"replaces {name}()"
     return None

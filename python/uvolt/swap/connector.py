@@ -18,7 +18,7 @@ import aiohttp.connector
 from .. import _core
 from ..http.helpers import deprecated
 from .classes import SwapType, falls_back
-from .replaced import ReplaceableConnect, replace_in_class, restore_in_class
+from .replaced import ReplaceableConnect, own_method, replace_in_class, restore_in_class
 
 __all__ = ("ConnectorMixin", "ConnectorType", "user_agent")
 
@@ -135,9 +135,11 @@ class ConnectorMixin:
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
         """A connection of aiohttp's own."""
         connector: Any = self
-        if connector.closed:
-            raise type(self)._closed_error("Connector is closed.")  # type: ignore[attr-defined]
-        return await self._aiohttps().connect(req, traces, timeout)
+        if isinstance(self, ConnectorMixin):  # else called by what somebody has put around it
+            if connector.closed:
+                raise type(self)._closed_error("Connector is closed.")  # type: ignore[attr-defined]
+            connector = self._aiohttps()
+        return await own_method(connector, "connect")(req, traces, timeout)
 
     connect = ReplaceableConnect(connect)  # type: ignore[assignment]
 

@@ -20,11 +20,11 @@ import aiohttp.cookiejar
 import aiohttp.log
 import aiohttp.payload
 
-from .. import http
+from .. import _core, http
 from ..http import exceptions, lent, log
 from ..http.client import session_for_one
 from . import errors
-from .classes import SwapABCMeta, SwapType, logger
+from .classes import SwapType, logger
 from .connector import ConnectorMixin, ConnectorType
 from .replaced import Shared, replaceable_names
 from .response import ResponseMixin
@@ -37,6 +37,10 @@ OUTSIDE = ("aiohttp", "aiohttp.test_utils")
 
 SESSION_FREE = frozenset({"_request", "_ws_connect"})
 
+# Methods that are to look like aiohttp's: most are C's, which is no function to who looks at it.
+SESSION_FACES = "request get options head post put patch delete __init__ close __aenter__ __aexit__"
+RESPONSE_FACES = "read text json release close wait_for_close __aenter__ __aexit__"
+
 
 def _make(metaclass: Any, original: Any, bases: tuple[Any, ...], **more: Any) -> Any:
     namespace = {
@@ -47,6 +51,14 @@ def _make(metaclass: Any, original: Any, bases: tuple[Any, ...], **more: Any) ->
         **more,
     }
     return metaclass(original.__name__, (*bases, original), namespace)
+
+
+def _faces(names: str, original: Any, *bases: Any) -> dict[str, Any]:
+    faces: dict[str, Any] = {}
+    for name in names.split():
+        method = next(getattr(base, name) for base in bases if hasattr(base, name))
+        faces[name] = _core.MethodFace(method, getattr(original, name))
+    return faces
 
 
 def _make_all() -> dict[str, Any]:
@@ -78,7 +90,7 @@ def _make_all() -> dict[str, Any]:
         )
     for name in ("CookieJar", "DummyCookieJar"):
         made[name] = _make(
-            SwapABCMeta, getattr(aiohttp, name), (getattr(http, name),), _free=frozenset()
+            SwapType, getattr(aiohttp, name), (getattr(http, name),), _free=frozenset()
         )
     made["ClientResponse"] = response = _make(
         SwapType,
@@ -86,6 +98,7 @@ def _make_all() -> dict[str, Any]:
         (ResponseMixin, http.ClientResponse),
         _free=None,
         _info_class=aiohttp.RequestInfo,
+        **_faces(RESPONSE_FACES, aiohttp.ClientResponse, http.ClientResponse),
     )
     made["ClientSession"] = _make(
         SessionType,
@@ -102,6 +115,7 @@ def _make_all() -> dict[str, Any]:
         _timeout_default=aiohttp.client.DEFAULT_TIMEOUT,
         _own_request=_own_request(),
         **_debug_setattr(),
+        **_faces(SESSION_FACES, aiohttp.ClientSession, SessionMixin, http.ClientSession),
     )
     made["request"] = _make_request(made["ClientSession"], made["TCPConnector"])
     return made

@@ -20,6 +20,7 @@ __all__ = (
     "TracesFor",
     "is_replaced",
     "on_replacement",
+    "own_method",
     "replace_in_class",
     "replaceable_names",
     "restore_in_class",
@@ -145,6 +146,15 @@ def replace_in_class(cls: Any, name: str, value: Any) -> None:
     type.__setattr__(cls, "_replaced_in_class", names)
     if not is_restored:
         _replaced(name, cls.__name__)
+
+
+def own_method(connector: Any, name: str) -> Any:
+    """A method of a connector of aiohttp's, as it was before somebody replaced it in a class."""
+    for cls in type(connector).__mro__:
+        method = _kept.get((cls, name), vars(cls).get(name, _ABSENT))
+        if method is not _ABSENT:
+            return method.__get__(connector)
+    raise AttributeError(name)
 
 
 def restore_in_class(cls: Any, name: str) -> None:

@@ -7,6 +7,7 @@ aiohttp.ClientSession in this order.
 from __future__ import annotations
 
 import asyncio
+import sys
 import warnings
 from typing import Any
 
@@ -118,12 +119,13 @@ class SessionMixin:
     _companion: Any = None
 
     def __init_subclass__(cls) -> None:
-        if "_original" not in cls.__dict__:
-            warnings.warn(
-                f"Inheritance class {cls.__name__} from ClientSession is discouraged",
-                DeprecationWarning,
-                stacklevel=3,
-            )
+        if "_original" in cls.__dict__:
+            return
+        level, frame = 2, sys._getframe(1)
+        while frame.f_code.co_name == "__new__" and frame.f_back is not None:  # of metaclasses
+            level, frame = level + 1, frame.f_back
+        text = f"Inheritance class {cls.__name__} from ClientSession is discouraged"
+        warnings.warn(text, DeprecationWarning, stacklevel=level)
 
     def __init__(self, base_url: Any = None, **kwargs: Any) -> None:
         self._arguments = (base_url, kwargs)
@@ -182,7 +184,7 @@ class SessionMixin:
         kept = getattr(kind, "_kept_request", None)  # where ours is replaced, that was called first
         self._instead = own._request if kept is None else kept.__get__(own)
         for name in METHODS:
-            if getattr(kind, name) is getattr(ClientSession, name):
+            if type(getattr(kind, name)) is _core.MethodFace:  # no subclass has its own
                 method = getattr(kind._original, name)
                 setattr(self, name, method.__get__(self))
 
@@ -208,6 +210,16 @@ class SessionMixin:
             own._trace_configs = [TracesFor(self, config) for config in own._trace_configs]
         return self._companion
 
+    def _by_companion(self) -> Any:
+        """What makes a request by the companion."""
+        own = self._aiohttps()
+        return getattr(own, "_instead", None) or own._request  # not what a program has put there
+
+    def _upgrades(self) -> Any:
+        """The same, for what may become another protocol: its user wants aiohttp's connection."""
+        falls_back(type(self).__name__, "a request with Upgrade")
+        return self._by_companion()
+
     async def _ws_connect(self, url: Any, **kwargs: Any) -> Any:
         """A WebSocket, by aiohttp's own client."""
         falls_back(type(self).__name__, "WebSockets are aiohttp's own")
@@ -224,7 +236,7 @@ class SessionMixin:
         companion, self._companion = self._companion, None
         if companion is not None:
             await companion.close()
-        if self._instead is not None:
+        if "_instead" in vars(self):
             self._connector = None
             return
         await super().close()  # type: ignore[misc]
@@ -243,10 +255,18 @@ class SessionMixin:
 
 
 async def _request_by_either(self: Any, method: str, str_or_url: Any, **kwargs: Any) -> Any:
-    """A request, by aiohttp's own client if the inside of the connector was replaced."""
-    if self._instead is None and self._connector is not None and is_replaced(self._connector):
-        return await self._aiohttps()._request(method, str_or_url, **kwargs)
+    """A request that is not plain: uvolt.http's _request() asks for _instead."""
     return await ClientSession._request(self, method, str_or_url, **kwargs)
+
+
+class _InsteadByEither:
+    """aiohttp's own client's _request(), if the inside of the connector was replaced."""
+
+    def __get__(self, session: Any, owner: Any = None) -> Any:
+        connector = None if session is None else session._connector
+        if connector is None or not is_replaced(connector):
+            return None
+        return session._by_companion()
 
 
 @on_replacement
@@ -255,5 +275,6 @@ def look_at_connectors(do: bool = True) -> None:
     _request() of its own has no plain requests."""
     if do:
         SessionMixin._request = _request_by_either  # type: ignore[attr-defined]
+        SessionMixin._instead = _InsteadByEither()
     elif "_request" in vars(SessionMixin):
-        del SessionMixin._request  # type: ignore[attr-defined]
+        del SessionMixin._request, SessionMixin._instead  # type: ignore[attr-defined, misc]
