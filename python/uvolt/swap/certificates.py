@@ -23,6 +23,8 @@ SETTINGS = frozenset(
     "check_hostname keylog_filename options verify_flags verify_mode "
     "set_alpn_protocols _set_alpn_protocols".split()
 )
+# How OpenSSL finds them; asked once, for Python looks at the files at each call.
+PLACES = ssl.get_default_verify_paths()[2:]
 _lock = threading.RLock()  # a signal handler may come here while the certificates are read
 
 
@@ -41,7 +43,7 @@ _LaterContext.__module__ = PLAIN.__module__
 
 def _places() -> list[str]:
     """The file and the directory that OpenSSL would read now."""
-    file_variable, file, directory_variable, directory = ssl.get_default_verify_paths()[2:]
+    file_variable, file, directory_variable, directory = PLACES
     return [os.environ.get(file_variable, file), os.environ.get(directory_variable, directory)]
 
 
