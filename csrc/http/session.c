@@ -1,6 +1,6 @@
 /* session.c - a session: its settings, as Python sets them, and what it keeps between requests.
  * Owns: all of that. Kept by: the program, its requests and responses. Threads: the loop's.
- * PYCALL: session_timeouts, session_automatic. The methods get() and so on are request.c's. */
+ * PYCALL: session_loop, session_timeouts, session_automatic. The methods get() and so on are request.c's. */
 #include "http/session.h"
 
 #include "core/loop.h"
@@ -35,11 +35,24 @@ session_give_buffer(SessionObject *s, buf *b)
 
 /* ---- settings ------------------------------------------------------------------------------ */
 
+/* Somebody runs the loop's callbacks by himself (nest_asyncio). */
+static int
+is_run_by_hand(SessionObject *s)
+{
+    PyObject *now = PyObject_CallNoArgs(s->st->http->get_running_loop);
+    int is_ours = now == s->loop;
+    if (now == NULL) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(now);
+    return is_ours;
+}
+
 LoopObject *
 session_loop(SessionObject *s)
 {
     LoopObject *loop = (LoopObject *)s->loop;
-    if (LIKELY(loop != NULL && PyObject_TypeCheck(s->loop, s->st->loop_type) && loop->running)) {
+    if (LIKELY(loop != NULL && PyObject_TypeCheck(s->loop, s->st->loop_type) && (loop->running || is_run_by_hand(s)))) {
         return loop;
     }
     http_raise(s->st, "wrong_loop");

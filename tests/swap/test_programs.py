@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import types
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import support
 from swap_support import run, server
 
 
@@ -101,3 +105,42 @@ def test_upgrade_to_another_protocol(names: Any, fallbacks: list[str]) -> None:
         assert fallbacks.count(
             "aiohttp.ClientSession falls back to aiohttp's own: a request with Upgrade"
         )
+
+
+NESTED = """
+import asyncio, sys
+import nest_asyncio, aiohttp
+from aiohttp import web
+
+async def get(url):
+    async with aiohttp.ClientSession() as session, session.post(url, data=b"x") as response:
+        print(await response.text(), "uvolt" in type(response).__mro__[2].__module__)
+
+async def hello(request):
+    return web.Response(body=await request.read() * 3)
+
+async def main():
+    app = web.Application()
+    app.router.add_post("/", hello)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    await get(url)
+    asyncio.get_event_loop().run_until_complete(get(url))
+    asyncio.run(get(url))
+    await runner.cleanup()
+
+nest_asyncio.apply()
+asyncio.run(main())
+"""
+
+
+def test_nest_asyncio(tmp_path: Path) -> None:
+    """The engine works in a loop whose callbacks nest_asyncio runs."""
+    path = tmp_path / "nested.py"
+    path.write_text(NESTED)
+    words = [sys.executable, "-W", "ignore", "-m", "uvolt", "run", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30 * support.SLOW)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert done.stdout == "xxx True\n" * 3

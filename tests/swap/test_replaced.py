@@ -250,3 +250,33 @@ def test_the_companion_holds_no_session(swapped: Any) -> None:
                 gc.enable()
 
     run(main)
+
+
+@pytest.mark.parametrize("name", ["_resolve_host", "_create_connection", "connect"])
+def test_put_back_by_assignment(kind: str, name: str) -> None:
+    """aresponses does so with _resolve_host()."""
+    refuse = mock.AsyncMock(side_effect=OSError(111, "not today"))
+    own: Any = aiohttp.connector.__dict__["TCPConnector"]
+    before = dict(vars(own))
+
+    async def main() -> None:
+        async with server() as url, aiohttp.ClientSession() as session:
+            names: Any = aiohttp.TCPConnector
+            url = url.replace("127.0.0.1", "localhost")
+            was = getattr(names, name)
+            for _ in range(2):
+                setattr(names, name, refuse)
+                async with aiohttp.ClientSession() as other:
+                    with pytest.raises(OSError, match="not today"):
+                        await other.get(url)
+                setattr(names, name, was)
+                async with aiohttp.ClientSession() as other, other.get(url) as response:
+                    assert is_by_engine(response) is (kind == "uvolt")
+                async with session.get(url) as response:
+                    assert response.status == 200
+
+    run(main, kind)
+    if kind == "uvolt":
+        assert dict(vars(own)) == before
+    elif name not in before:
+        delattr(own, name)

@@ -18,7 +18,7 @@ import aiohttp.connector
 from .. import _core
 from ..http.helpers import deprecated
 from .classes import SwapType, falls_back
-from .replaced import ReplaceableConnect, own_method, replace_in_class, restore_in_class
+from .replaced import ReplaceableConnect, own_method, replace_in_class, restore_in_class, stock_or
 
 __all__ = ("ConnectorMixin", "ConnectorType", "user_agent")
 
@@ -48,6 +48,8 @@ class ConnectorType(SwapType):
         return cls._original(*args, **kwargs)
 
     def __setattr__(cls, name: str, value: Any) -> None:
+        if name in cls._replaceable:
+            value = stock_or(cls, name, value)
         super().__setattr__(name, value)
         if name in cls._replaceable:
             replace_in_class(cls, name, value)

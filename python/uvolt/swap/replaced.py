@@ -24,10 +24,12 @@ __all__ = (
     "replace_in_class",
     "replaceable_names",
     "restore_in_class",
+    "stock_or",
 )
 
 _act: Any = None  # is called when something is replaced
 _kept: dict[tuple[type, str], Any] = {}  # what aiohttp's classes had themselves
+_stock: dict[tuple[type, str], Any] = {}  # what ours showed
 _ABSENT = object()
 
 
@@ -155,6 +157,16 @@ def own_method(connector: Any, name: str) -> Any:
         if method is not _ABSENT:
             return method.__get__(connector)
     raise AttributeError(name)
+
+
+def stock_or(cls: type, name: str, value: Any) -> Any:
+    """The Replaceable that the class had, if value is what it showed: a program that has not used a
+    tool for it puts that back. Else value."""
+    mro = cls.__mro__
+    had = _stock.setdefault(
+        (cls, name), next((vars(c)[name] for c in mro if name in vars(c)), None)
+    )
+    return had if isinstance(had, Replaceable) and value is had._function else value
 
 
 def restore_in_class(cls: Any, name: str) -> None:
