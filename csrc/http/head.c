@@ -210,7 +210,7 @@ table_add_source(head_table *t, PyObject *source, int own)
     if (is_empty(source)) {
         return 1;
     }
-    if (!PyDict_CheckExact(source)) {
+    if (!own || !PyDict_CheckExact(source)) { /* the caller's may run code that changes the session's */
         return PyMapping_Check(source) && !PyList_Check(source) && !PyTuple_Check(source)
                && table_add_items(t, source, own);
     }

@@ -71,7 +71,7 @@ headers_raw(const char *base, const http1_field *fields, uint32_t n)
 PyObject *
 headers_of_request(core_state *st, const char *head, size_t len)
 {
-    const char *end = head + len, *line = memchr(head, '\n', len);
+    const char *end = head + len, *line = len == 0 ? NULL : memchr(head, '\n', len);
     PyObject *pairs = PyList_New(0);
     while (pairs != NULL && line != NULL && ++line < end) {
         const char *next = memchr(line, '\n', (size_t)(end - line));

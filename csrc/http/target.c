@@ -214,21 +214,26 @@ static TargetObject *
 known_elsewhere(core_state *st, PyObject *session, const plain_url *url)
 {
     http_state *hs = st->http;
-    PoolObject *keeper = connector_pool(st, ((SessionObject *)session)->connector);
-    PyObject *kept = hs->origins == NULL || keeper == NULL ? NULL : PyDict_GetItemWithError(hs->origins, url->key);
-    if (kept == NULL || !quick_is_stock(session, hs->n__target_of, hs->stock_target_of)
+    if (hs->origins == NULL || !quick_is_stock(session, hs->n__target_of, hs->stock_target_of)
         || !quick_is_stock(session, hs->n__build_url, hs->stock_build_url)) {
+        return NULL;
+    }
+    PoolObject *keeper = connector_pool(st, ((SessionObject *)session)->connector);
+    PyObject *kept = keeper == NULL ? NULL : PyDict_GetItemWithError(hs->origins, url->key);
+    if (kept == NULL) {
         return NULL;
     }
     Py_ssize_t n;
     TargetObject *t = NULL;
     Py_INCREF(kept);
+    Py_INCREF(keeper);
     RouteObject *route = pool_route(keeper, PyTuple_GET_ITEM(kept, 0));
     const char *host = route == NULL ? NULL : PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(kept, 1), &n);
     if (host != NULL) {
         t = target_make(st, route, host, (size_t)n, url->s + url->parts.target.at, url->parts.target.len, url->parts.slash);
     }
     Py_XDECREF(route);
+    Py_DECREF(keeper);
     Py_DECREF(kept);
     return t;
 }

@@ -259,7 +259,7 @@ tls_send(TlsObject *t, const char *base, size_t len, PyObject *bytes)
     if (!may_write(t)) {
         return 0;
     }
-    if (more > 0 && len + more <= sizeof(joined)) { /* one record */
+    if (len > 0 && more > 0 && len + more <= sizeof(joined)) { /* one record */
         memcpy(joined, base, len);
         memcpy(joined + len, PyBytes_AS_STRING(bytes), more);
         rc = write_span(t, joined, len + more);

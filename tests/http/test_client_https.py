@@ -116,6 +116,21 @@ def is_certificate_error(client, error):
     assert str(error.port) in str(error) and "localhost" in str(error)
 
 
+def test_a_body_in_pieces(client, certificates):
+    async def pieces():
+        for size in (1, 100, 20_000, 100_000):
+            yield b"x" * size
+
+    async def main():
+        async with raw(OK, ssl=certificates.server()) as server, client.session() as http:
+            options = {"data": pieces(), "ssl": certificates.client()}
+            async with http.post(server.url, **options) as answer:
+                assert await answer.read() == b"ok"
+            assert server.asked[0].body.count(b"x") == 120_101
+
+    client.run(main)
+
+
 def test_row_68_a_stranger_s_certificate(client, certificates):
     error = refused(client, certificates.server(), "ClientConnectorCertificateError")
     is_certificate_error(client, error)

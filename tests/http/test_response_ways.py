@@ -178,11 +178,11 @@ def test_chunks_keep_their_ends() -> None:
 # ---- made by hand, as mocks and caches do
 
 
-def made(loop: Any, **members: Any) -> Any:
+def made(loop: Any, info: Any = mock.sentinel.info, **members: Any) -> Any:
     answer = uvolt.http.ClientResponse(
         "GET",
         URL("http://example.org/a#b"),
-        request_info=mock.Mock(),
+        request_info=info,
         writer=None,
         continue100=None,
         timer=None,
@@ -215,6 +215,15 @@ def test_made_by_hand() -> None:
         answer._history = (answer,)
         assert answer.history == (answer,)
         answer._history = ()
+
+    run(main)
+
+
+def test_made_by_hand_of_no_request() -> None:
+    async def main() -> None:
+        info = made(asyncio.get_running_loop(), None).request_info
+        assert (info.url, info.method) == (URL("http://example.org/a"), "GET")
+        assert not info.headers
 
     run(main)
 
