@@ -25,6 +25,7 @@ conn_new(RouteObject *r)
     c->loop = (LoopObject *)Py_NewRef(p->loop);
     c->route = (RouteObject *)Py_NewRef(r);
     c->pool = p;
+    c->pid = p->loop->pid;
     list_append(&p->connections, &c->in_pool);
     list_init(&c->in_route);
     list_init(&c->in_idle);
@@ -97,6 +98,7 @@ give_up(ConnectionObject *c, int abort)
     Py_INCREF(c);
     c->state = CONN_CLOSED;
     if (c->transport != NULL) {
+        abort |= !conn_is_own(c); /* without a word to the peer, who would take it for the parent's */
         wire_call(c, abort ? c->loop->st->http->n_abort : c->loop->st->http->n_close);
     }
     pool_free_slot(c);

@@ -103,6 +103,7 @@ struct ConnectionObject {
     conn_state state;
     conn_phase phase;
     unsigned interim;         /* 1xx heads of this exchange */
+    pid_t pid;                /* of the process that has opened it: in a forked child the socket is its parent's as well */
     unsigned head_only : 1;
     unsigned upgrade : 1;
     unsigned no_reuse : 1;
@@ -157,6 +158,13 @@ static inline int
 conn_is_on(const ConnectionObject *c, uint64_t exchange)
 {
     return c->state == CONN_BUSY && c->exchanges == exchange;
+}
+
+/* Not the parent's, inherited by a fork? */
+static inline int
+conn_is_own(const ConnectionObject *c)
+{
+    return c->pid == c->loop->pid;
 }
 
 /* ---- between the files of the connection and of the pool ----------------------------------- */

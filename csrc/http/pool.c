@@ -180,7 +180,7 @@ take_idle(RouteObject *r)
 {
     while (r->pool != NULL && !list_empty(&r->idle)) {
         ConnectionObject *c = unlink_idle(CONTAINER_OF(r->idle.prev, ConnectionObject, in_route));
-        if (LIKELY(!is_too_old(r->pool, c) && conn_is_usable(c))) {
+        if (LIKELY(!is_too_old(r->pool, c) && conn_is_own(c) && conn_is_usable(c))) {
             return c;
         }
         conn_close(c);
