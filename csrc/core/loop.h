@@ -105,6 +105,7 @@ struct LoopObject {
     unsigned empty_polls;   /* polls in a row that found nothing while work was ready */
     uint32_t polled;        /* events seen in this poll */
     size_t came_asleep;     /* handles that other threads have queued while this poll slept */
+    char deferred;          /* what stream callbacks have queued did not come in their batch */
     char uv_open;           /* uv is initialised */
     char closed;
     char running;

@@ -102,11 +102,13 @@ loop_drain(LoopObject *loop, size_t batch)
         int rc = handle_run(h);
         handle_leave_ring(h);
         if (UNLIKELY(rc < 0)) {
+            loop->deferred = next > 0;
             return -1;
         }
     }
     if (next > 0 && loop->batches == number) { /* behind what this batch has queued */
-        while (next-- > 0) {
+        loop->deferred = 1;
+        while (next-- > 0 && ready->count > 0) { /* a callback may have taken them, by loop._ready */
             (void)ring_push(ready, ring_pop(ready)); /* there is room */
         }
     }

@@ -296,7 +296,13 @@ iterate(LoopObject *loop)
         loop_compare_clocks(loop);
     }
     size_t waiting = loop->ready.count;
-    poll_events(loop);
+    if (UNLIKELY(loop->deferred)) { /* it goes before the next stream callback: a poll would call that first */
+        loop->deferred = 0;
+        loop->came_asleep = 0;
+    }
+    else {
+        poll_events(loop);
+    }
     if (loop->timers.count > 0) {
         loop_take_timers(loop);
     }
