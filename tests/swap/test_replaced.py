@@ -206,6 +206,22 @@ def test_autospec(kind: str) -> None:
     run(main, kind)
 
 
+@pytest.mark.parametrize("name", ["connect", "_resolve_host", "_create_connection"])
+def test_a_class_with_autospec(kind: str, name: str) -> None:
+    async def main() -> None:
+        async with server() as url:
+            kwargs: Any = {"autospec": True, "side_effect": OSError("no")}
+            with mock.patch.object(aiohttp.TCPConnector, name, **kwargs) as fake:
+                async with aiohttp.ClientSession() as session:
+                    with pytest.raises(OSError):
+                        await session.get(url)
+                assert fake.call_count
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                assert is_by_engine(response) is (kind == "uvolt")
+
+    run(main, kind)
+
+
 def test_traces_name_the_session_of_the_program(kind: str) -> None:
     """Also of what aiohttp's own client does for it."""
     told: list[Any] = []

@@ -143,7 +143,7 @@ class ConnectorMixin:
             connector = self._aiohttps()
         return await own_method(connector, "connect")(req, traces, timeout)
 
-    connect = ReplaceableConnect(connect)  # type: ignore[assignment]
+    connect = ReplaceableConnect(connect)
 
     # ---- what is looked at from outside, though its names are private
 

@@ -78,6 +78,9 @@ class Replaceable:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._function, name)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
     def __get__(self, connector: Any, owner: Any) -> Any:
         if connector is None:
             return self._function
