@@ -57,6 +57,7 @@ LISTED = [
             *_each("multipart: {}", ("generator", "gzip", "deflate", "base64", "quoted-printable")),
         ),
     ),
+    Listed("comes once", "200", "ClientPayloadError", (), ("digest, a generator",)),
     Listed("proxy scheme", "ClientProxyConnectionError", "InvalidURL", (), ("proxied: ftp",)),
     Listed(
         "text",

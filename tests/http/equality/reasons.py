@@ -256,6 +256,12 @@ REASONS = {
         "InvalidUrlRedirectClientError",
         "the server's mistake is a ClientError",
     ),
+    "comes once": Reason(
+        "a body that comes once (an iterable), which a middleware sends again",
+        "no body, or what the first try has left",
+        "ClientPayloadError",
+        "nothing is lost silently",
+    ),
     # ---- cookies; docs/cookies.md has all
     "Secure": Reason(
         "a Secure cookie of a response without TLS",
