@@ -235,6 +235,25 @@ def test_a_subclass_that_looks_on(client, tmp_path):
 # ---- redirects ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("keywords", [{}, {"params": {"a": "1"}}], ids=["plain", "params"])
+def test_a_jar_that_raises_leaves_no_connection_in_use(client, keywords):
+    class Jar(client.http.CookieJar):
+        def update_cookies(self, *args):
+            raise RuntimeError("full")
+
+        update_cookies_from_headers = update_cookies
+
+    head = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 5\r\n\r\n"
+
+    async def main():
+        async with raw(answers(head)) as server, client.session(cookie_jar=Jar()) as session:
+            with pytest.raises(RuntimeError, match="full") as caught:  # which keeps its frames
+                await session.get(server.url, **keywords)
+            assert caught.tb is not None and not session.connector._acquired
+
+    client.run(main)
+
+
 def test_a_redirect_sets_cookies_for_where_it_leads(client, tmp_path):
     found = sets("a=1", "b=2; Domain=example.com; Path=/", location="http://sub.example.com/x")
     sent = talk(client, tmp_path, [(HOST, {"cookies": {"c": "3"}})], found, DONE)

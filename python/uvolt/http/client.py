@@ -424,7 +424,11 @@ class ClientSession(_core.ClientSession):
             if isinstance(exc, ClientError) or is_timeout(exc):
                 raise
             raise ClientOSError(*exc.args) from exc
-        self._store_cookies(response)
+        try:
+            self._store_cookies(response)
+        except BaseException:  # a jar of the program's own
+            response.close()
+            raise
         return response
 
     async def _set_credentials(self, call: Call) -> None:
