@@ -23,7 +23,7 @@ import aiohttp.http_exceptions
 import aiohttp.http_parser
 from yarl import URL
 
-from uvolt.http import env, tunnel
+from uvolt.http import env, log, tunnel
 from uvolt.http.exceptions import BadHttpMessage, InvalidURL
 from uvolt.http.proxy import SCHEMES, parse_proxy
 from uvolt.http.socks import SocksError, handshake
@@ -151,7 +151,7 @@ def check_netrc(data: bytes) -> None:
     """The standard library parses it."""
     FILE.write_bytes(data)
     try:
-        with mock.patch.dict(os.environ, {"NETRC": str(FILE)}), mock.patch.object(env, "logger"):
+        with mock.patch.dict(os.environ, {"NETRC": str(FILE)}), mock.patch.object(log, "client"):
             read = env._read_netrc()
     finally:
         FILE.unlink()

@@ -187,12 +187,15 @@ async def proxy(
         assert not made.errors, made.errors
 
 
-def says(data: bytes, *, close: bool = True) -> Answer:
-    """A proxy that says this, whatever it is asked."""
+def says(data: bytes, *, close: bool = True, hears: bool = False) -> Answer:
+    """A proxy that says this, whatever it is asked. hears: reads on before it closes: who
+    closes with something unread resets the connection."""
 
     async def answer(reader: Any, writer: Any, asked: Asked) -> None:
         writer.write(data)
         await writer.drain()
+        if hears:
+            await reader.read(1)
         if not close:
             await reader.read()
 

@@ -165,6 +165,7 @@ def test_cleanup_of_closed_connections(
 # ---- arguments that can be seen -----------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:ssl_shutdown_timeout=1.5 is ignored on Python < 3.11")
 def test_what_a_connector_was_given(kind: str) -> None:
     async def main() -> None:
         pin = aiohttp.Fingerprint(bytes(32))
