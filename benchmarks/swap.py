@@ -132,6 +132,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pages", type=int, nargs="+", default=[2000])
     parser.add_argument("--calls", type=int, nargs="+", default=[10_000, 50_000])
+    parser.add_argument(
+        "--gathered", type=int, nargs="+", default=[1000], help="of the last --calls, at once"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, nginx(max(options.pages)) as url:
@@ -144,6 +147,9 @@ def main() -> int:
         for calls in options.calls:
             words = [str(PROGRAMS / "fan_out.py"), f"{url}/api.json", str(calls)]
             cases[f"API, {calls:,} calls"] = words
+        for gathered in options.gathered:
+            words = [str(PROGRAMS / "fan_out.py"), f"{url}/api.json", str(calls), str(gathered)]
+            cases[f"API, {calls:,} by {gathered:,}"] = words
         measure({"start": cases["start"]}, 1)  # now all is compiled
         figures = measure(cases, options.rounds)
     report(figures)

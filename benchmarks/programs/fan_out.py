@@ -1,6 +1,8 @@
 """Calls of a JSON API as one finds them, on aiohttp: gathered, a hundred at a time.
 
-python fan_out.py URL CALLS
+python fan_out.py URL CALLS [GATHERED]
+
+GATHERED: how many are gathered at once; all of them by default.
 """
 
 import asyncio
@@ -18,13 +20,16 @@ async def call(session, room, url, number):
             return data["value"] + number
 
 
-async def main(url, calls):
+async def main(url, calls, gathered):
     room = asyncio.Semaphore(100)
     connector = aiohttp.TCPConnector(limit=100)
     async with aiohttp.ClientSession(connector=connector) as session:
-        results = await asyncio.gather(*(call(session, room, url, n) for n in range(calls)))
+        results = []
+        for first in range(0, calls, gathered):
+            numbers = range(first, min(first + gathered, calls))
+            results += await asyncio.gather(*(call(session, room, url, n) for n in numbers))
     print(len(results), "calls", sum(results))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[-1])))
