@@ -79,6 +79,8 @@ def test_upload_with_back_pressure(uloop: Loop) -> None:
     async def main() -> None:
         async with serving(handler) as server, pooling() as pool:
             conn = await connected(pool, pool.route("a"), server)
+            sock = conn.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MB // 16)
             exchange = conn.exchange(HEAD, body_follows=True)
             waits = 0
             for _ in range(64):
