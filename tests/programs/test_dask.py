@@ -40,7 +40,7 @@ def die_once(path):
 async def main():
     security = distributed.Security.temporary() if sys.argv[1] == "tls" else None
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0",
         asynchronous=True, security=security, silence_logs=50,
     )
     async with cluster, distributed.Client(cluster, asynchronous=True) as client:

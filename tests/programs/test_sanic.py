@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import socket
 import warnings
 
 import httpx
@@ -68,8 +69,9 @@ def make_app(log):
 
 @contextlib.asynccontextmanager
 async def served(app, **more):
+    sock = socket.create_server((support.LOCALHOST, 0))  # for port=0 Sanic takes its default, 8000
     server = await app.create_server(
-        host=support.LOCALHOST, port=0, return_asyncio_server=True, access_log=False, **more
+        sock=sock, return_asyncio_server=True, access_log=False, **more
     )
     await server.startup()
     await server.before_start()
