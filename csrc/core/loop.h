@@ -225,8 +225,9 @@ PyObject *loop_queue_sizes(PyObject *, PyObject *);
 void loop_compare_clocks(LoopObject *loop);
 /* After a poll: timers that are due go to the end of loop->due. */
 void loop_take_timers(LoopObject *loop);
-/* Then readers and timers go from there into the ready ring, behind the `waiting` handles that were there
- * before the poll and in front of what its callbacks have queued. Returns how many of the ring are this batch. */
+/* Then readers and timers go from there into the ready ring, behind the `waiting` handles that were there before the
+ * poll, or came while it slept, and in front of what its callbacks have queued. Returns how many of the ring are this
+ * batch. */
 size_t loop_queue_due(LoopObject *loop, size_t waiting);
 void loop_forget_timers(LoopObject *loop);
 PyObject *loop_call_later(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);

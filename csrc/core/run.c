@@ -309,7 +309,7 @@ iterate(LoopObject *loop)
     if (UNLIKELY(loop->deadlines_due)) {
         deadlines_run(loop);
     }
-    size_t batch = loop_queue_due(loop, waiting > 0 ? waiting : loop->came_asleep);
+    size_t batch = loop_queue_due(loop, waiting);
     return UNLIKELY(loop_raise_kept(loop) < 0) ? -1 : loop_drain(loop, batch);
 }
 
@@ -397,7 +397,7 @@ loop_poll(PyObject *op, PyObject *timeout)
     if (self->deadlines_due) {
         deadlines_run(self);
     }
-    loop_queue_due(self, waiting > 0 ? waiting : self->came_asleep);
+    loop_queue_due(self, waiting);
     self->running = running;
     if (loop_raise_kept(self) < 0) {
         return NULL;

@@ -174,6 +174,9 @@ size_t
 loop_queue_due(LoopObject *loop, size_t waiting)
 {
     ring *ready = &loop->ready, *due = &loop->due;
+    if (waiting == 0) { /* else the poll has not slept */
+        waiting = loop->came_asleep;
+    }
     size_t batch = waiting + due->count;
     if (LIKELY(due->count == 0)) {
         return waiting > 0 && waiting < ready->count ? waiting : ready->count;
