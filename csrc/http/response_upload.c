@@ -42,13 +42,15 @@ response_write(PyObject *self, PyObject *data)
     else if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         more = -1;
     }
+    else if (UNLIKELY(r->user.conn == NULL)) { /* ended by __buffer__() */
+        PyBuffer_Release(&view);
+        refuse_write(r);
+        more = -1;
+    }
     else {
         r->output += (uint64_t)view.len;
-        more = r->user.conn == NULL ? -2 : conn_write(r->user.conn, view.buf, (size_t)view.len); /* ended by __buffer__() */
+        more = conn_write(r->user.conn, view.buf, (size_t)view.len);
         PyBuffer_Release(&view);
-    }
-    if (UNLIKELY(more == -2)) {
-        refuse_write(r);
     }
     PyObject *answer = more < 0                             ? NULL
                        : more > 0 || r->user.conn == NULL   ? coro_noop(r->loop->st)

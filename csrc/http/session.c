@@ -158,36 +158,19 @@ put_pairs(buf *out, PyObject *pairs, PyObject *agent)
     return 0;
 }
 
-/* For a session that has its own User-Agent: all have the same, most often. */
-static const buf *
-automatic_named(SessionObject *s)
-{
-    http_state *hs = s->st->http;
-    if (UNLIKELY(s->user_agent != hs->named_agent)) {
-        buf out;
-        if (put_pairs(&out, hs->auto_headers, s->user_agent) < 0) {
-            return NULL;
-        }
-        buf_free(&hs->automatic_named);
-        hs->automatic_named = out;
-        Py_XSETREF(hs->named_agent, Py_NewRef(s->user_agent));
-    }
-    return &hs->automatic_named;
-}
-
+/* Kept for the User-Agent that was asked for last: sessions have the same, most often. */
 const buf *
 session_automatic(SessionObject *s)
 {
     http_state *hs = s->st->http;
-    if (s->user_agent != NULL) {
-        return automatic_named(s);
-    }
-    if (UNLIKELY(hs->automatic.data == NULL)) {
+    if (UNLIKELY(hs->automatic.data == NULL || s->user_agent != hs->automatic_agent)) {
         buf out;
-        if (put_pairs(&out, hs->auto_headers, NULL) < 0) {
+        if (put_pairs(&out, hs->auto_headers, s->user_agent) < 0) {
             return NULL;
         }
+        buf_free(&hs->automatic);
         hs->automatic = out;
+        Py_XSETREF(hs->automatic_agent, Py_XNewRef(s->user_agent));
     }
     return &hs->automatic;
 }

@@ -163,8 +163,7 @@ http_free(core_state *st)
         buf_free(&http->spares[--http->nspares]);
     }
     buf_free(&http->automatic);
-    buf_free(&http->automatic_named);
-    Py_CLEAR(http->named_agent);
+    Py_CLEAR(http->automatic_agent);
     free(http);
     st->http = NULL;
 }

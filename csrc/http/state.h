@@ -81,8 +81,7 @@ struct http_state {
 #undef X
     PyObject *origins;      /* strong: dict, "http://host:port" -> (connection key, value of Host), see target.c; or NULL */
     buf automatic;          /* Accept and so on, as sent; empty until needed */
-    buf automatic_named;    /* the same with the User-Agent that is below */
-    PyObject *named_agent;  /* strong, or NULL: automatic_named is empty */
+    PyObject *automatic_agent; /* strong: the User-Agent in it; NULL: uvolt's */
     buf spares[HTTP_SPARES]; /* of the heads of requests */
     int nspares;
     http_timeouts default_times; /* of default_timeout */
