@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import Any
 
-from . import payload
+from . import lent, payload
 from .formdata import FormData
 from .payload import JsonBytesPayload, JsonPayload
 from .payload_base import OCTETS, in_memory
@@ -18,16 +16,14 @@ def make_payload(data: Any) -> payload.Payload:
     """The body that a value given as data stands for. TypeError if it stands for none."""
     if isinstance(data, FormData) or hasattr(data, "is_multipart"):  # aiohttp's is good, too
         data = data()
-    theirs: Any = sys.modules.get("aiohttp.payload")
-    if theirs is not None and type(data).__module__.startswith("aiohttp."):
+    if type(data).__module__.startswith("aiohttp."):
         # A part of a multipart body, a StreamReader, a streamer: aiohttp knows how they are read.
-        with contextlib.suppress(theirs.LookupError):
-            return theirs.PAYLOAD_REGISTRY.get(data, disposition=None)  # type: ignore[no-any-return]
+        found = lent.payload_of_aiohttp(data, disposition=None)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
     try:
         return payload.PAYLOAD_REGISTRY.get(data, disposition=None)
     except payload.LookupError:
         pass
-    if theirs is not None:  # a type that was registered there
-        with contextlib.suppress(theirs.LookupError):
-            return theirs.PAYLOAD_REGISTRY.get(data, disposition=None)  # type: ignore[no-any-return]
-    return FormData(data)()
+    found = lent.payload_of_aiohttp(data, disposition=None)  # a type that was registered there
+    return FormData(data)() if found is None else found

@@ -18,7 +18,6 @@ import aiohttp.client_reqrep
 import aiohttp.connector
 import aiohttp.cookiejar
 import aiohttp.log
-import aiohttp.payload
 
 from .. import _core, http
 from ..http import exceptions, lent, log
@@ -211,7 +210,7 @@ def put_in() -> None:
         _originals.update((name, getattr(aiohttp, name)) for name in _made)
     _is_in = True
     exceptions._raised_instead.update(_raised)
-    lent.payload = _payload_of_aiohttp
+    lent.payload = lent.payload_of_aiohttp
     if _CONTEXTS <= vars(aiohttp.connector).keys():
         lent.context = _context_of_aiohttp
     log.put_in(aiohttp.log.client_logger, aiohttp.log.internal_logger)
@@ -234,14 +233,6 @@ def put_back() -> None:
     for module_name in INSIDE:
         sys.modules[module_name].__class__ = ModuleType
     _replace(_made, _originals)
-
-
-def _payload_of_aiohttp(data: Any, *args: Any, **kwargs: Any) -> Any:
-    """For types that a program has registered with aiohttp; None for others."""
-    try:
-        return aiohttp.PAYLOAD_REGISTRY.get(data, *args, **kwargs)
-    except aiohttp.payload.LookupError:
-        return None
 
 
 _CONTEXTS = frozenset({"_SSL_CONTEXT_VERIFIED", "_SSL_CONTEXT_UNVERIFIED"})
