@@ -73,6 +73,17 @@ def why_not(kwargs: dict[str, Any]) -> str | None:
     return None
 
 
+def _of_whom_it_is(name: str, doc: str) -> Any:
+    """A property: our connector's, or the companion's if that is all there is."""
+
+    def get(self: ConnectorMixin) -> Any:
+        return getattr(
+            self._companion if self._companion_only else super(ConnectorMixin, self), name
+        )
+
+    return property(get, doc=doc)
+
+
 class ConnectorMixin:
     """Has the companion, and is it where there is none of ours (_companion_only)."""
 
@@ -147,29 +158,10 @@ class ConnectorMixin:
 
     # ---- what is looked at from outside, though its names are private
 
-    @property
-    def _conns(self) -> dict[Any, list[tuple[Any, float]]]:
-        """The connections that are kept, by their keys."""
-        which: Any = self._companion if self._companion_only else super()
-        return which._conns  # type: ignore[no-any-return]
-
-    @property
-    def _acquired_per_host(self) -> dict[Any, set[Any]]:
-        """Those that are in use, by their keys."""
-        which: Any = self._companion if self._companion_only else super()
-        return which._acquired_per_host  # type: ignore[no-any-return]
-
-    @property
-    def _acquired(self) -> set[Any]:
-        """Those that are in use."""
-        which: Any = self._companion if self._companion_only else super()
-        return which._acquired  # type: ignore[no-any-return]
-
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        which: Any = self._companion if self._companion_only else super()
-        return which.closed  # type: ignore[no-any-return]
+    _conns = _of_whom_it_is("_conns", "The connections that are kept, by their keys.")
+    _acquired_per_host = _of_whom_it_is("_acquired_per_host", "Those that are in use, by keys.")
+    _acquired = _of_whom_it_is("_acquired", "Those that are in use.")
+    closed = _of_whom_it_is("closed", "Whether close() was called.")
 
     def _close(self) -> None:
         """close() that nobody waits for: what `with connector:` (deprecated) ends with."""
