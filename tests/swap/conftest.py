@@ -34,6 +34,15 @@ def swapped(original: Any) -> Iterator[Any]:
         swap.swap_out()
 
 
+@pytest.fixture(params=["asyncio", "uvolt"])
+def kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The loop; on uvolt's, aiohttp is swapped."""
+    if request.param == "uvolt":
+        swap.swap_in()
+    yield request.param
+    swap.swap_out()
+
+
 @pytest.fixture
 def fallbacks(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     """What the logger "uvolt" says of sessions that are aiohttp's own."""

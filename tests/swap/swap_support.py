@@ -57,6 +57,13 @@ async def server(ssl: Any = None, path: str = "") -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+@contextlib.asynccontextmanager
+async def listening(answer: Callable[..., Awaitable[None]]) -> AsyncIterator[str]:
+    """A server that does answer(reader, writer) with each connection; gives its URL."""
+    async with await asyncio.start_server(answer, support.LOCALHOST, 0) as listener:
+        yield f"http://{support.LOCALHOST}:{listener.sockets[0].getsockname()[1]}"
+
+
 def run(main: Callable[[], Awaitable[Any]], loop: str = "uvolt") -> Any:
     """main() on a loop of its own; nothing may reach the loop's exception handler."""
     made = support.factory(loop)()

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 import support
-from swap_support import run, server
+from swap_support import listening, run, server
 
 
 @pytest.fixture(params=["aiohttp", "uvolt"])
@@ -85,9 +85,7 @@ def test_upgrade_to_another_protocol(names: Any, fallbacks: list[str]) -> None:
         writer.close()
 
     async def main() -> None:
-        peer = await asyncio.start_server(upgrade, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{peer.sockets[0].getsockname()[1]}"
-        async with peer, names.ClientSession() as session:
+        async with listening(upgrade) as url, names.ClientSession() as session:
             for headers in ({"Connection": "Upgrade", "upgrade": "tcp"}, [("Upgrade", "tcp")]):
                 async with session.post(url, headers=headers) as response:
                     assert response.status == 101

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -13,16 +12,7 @@ import aiohttp
 import pytest
 from swap_support import run, server
 
-from uvolt import http, swap
-
-
-@pytest.fixture(params=["asyncio", "uvolt"])
-def kind(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The loop; on uvolt's, aiohttp is swapped."""
-    if request.param == "uvolt":
-        swap.swap_in()
-    yield request.param
-    swap.swap_out()
+from uvolt import http
 
 
 def is_by_engine(response: Any) -> bool:

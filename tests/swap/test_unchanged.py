@@ -7,13 +7,12 @@ import asyncio
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
 import aiohttp.connector
 import pytest
-from swap_support import run, server
+from swap_support import listening, run, server
 
 import uvolt
 from uvolt import http, swap
@@ -21,15 +20,6 @@ from uvolt import http, swap
 PLAIN = {}
 BY_PYTHON = {"params": {"a": "b"}}
 WITH_HEADERS = {"headers": {"x": "y"}}
-
-
-@pytest.fixture(params=["asyncio", "uvolt"])
-def kind(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The loop; on uvolt's, aiohttp is swapped."""
-    if request.param == "uvolt":
-        swap.swap_in()
-    yield request.param
-    swap.swap_out()
 
 
 def credentials() -> Any:
@@ -92,13 +82,9 @@ def test_user_agent_of_connect(kind: str) -> None:
         writer.close()
 
     async def main() -> None:
-        listener = await asyncio.start_server(proxy, "127.0.0.1", 0)
-        port = listener.sockets[0].getsockname()[1]
-        async with aiohttp.ClientSession() as session:
+        async with listening(proxy) as url, aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientHttpProxyError):
-                await session.get("https://origin.invalid/", proxy=f"http://127.0.0.1:{port}")
-        listener.close()
-        await listener.wait_closed()
+                await session.get("https://origin.invalid/", proxy=url)
 
     run(main, kind)
     assert f"aiohttp/{aiohttp.__version__}\r\n".encode() in asked[0]
@@ -257,17 +243,14 @@ def test_a_body_behind_its_session(kind: str) -> None:
         writer.close()
 
     async def main() -> None:
-        listener = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = listener.sockets[0].getsockname()[1]
-        async with aiohttp.ClientSession() as session:
-            response = await session.get(f"http://127.0.0.1:{port}/")
-        with pytest.raises(RuntimeError, match="Connection closed") as raised:
-            await response.read()
+        async with listening(answer) as url:
+            async with aiohttp.ClientSession() as session:
+                response = await session.get(url)
+            with pytest.raises(RuntimeError, match="Connection closed") as raised:
+                await response.read()
         if kind == "uvolt":
             assert isinstance(raised.value, aiohttp.ClientConnectionError)
             assert isinstance(raised.value, http.ClientConnectionError)
-        listener.close()
-        await listener.wait_closed()
 
     run(main, kind)
 
