@@ -153,6 +153,12 @@ class Target:
             process.kill(server)
 
 
+def warm_up(target: Target) -> None:
+    """One run that is not counted. Python compiles what has changed since the last time: the short
+    run alone would pay for that, and an operation would seem to cost less than nothing."""
+    target.run([], target.case.counted[0])
+
+
 def count_instructions(target: Target, profiles: Path | None = None) -> float:
     short, long = target.case.counted
     counts = []
@@ -193,6 +199,10 @@ def cost(
     result = Cost()
     failures = (process.ChildError, compile_c.CompileError, subprocess.TimeoutExpired)
     errors = []
+    try:
+        warm_up(target)
+    except failures as error:
+        return Cost(error=str(error))
     if instructions:
         try:
             need("valgrind")

@@ -208,6 +208,21 @@ def test_counts_do_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPatch) ->
     assert first.syscall_names["read"] == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="what happens without it is tested above")
+def test_compiling_python_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the first run after sources have changed, here all of them."""
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
+    target = instructions.Target(registry.CASES["micro/sleep0"], "asyncio")
+    counted = instructions.cost(target, syscalls=False)
+    assert counted.error == ""
+    assert counted.instructions and 0 < counted.instructions < 100_000
+
+
 def test_interleaving_covers_all_rounds() -> None:
     names = ["a", "b", "c"]
     taken = [peer for number in range(6) for peer in stats.order(names, number)]
