@@ -49,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     import argparse
 
     parser = argparse.ArgumentParser(
-        prog="uvolt", description="uvolt: an asyncio event loop in C on libuv.", epilog=EPILOG
+        prog="uvolt",
+        description="uvolt: an asyncio event loop and an HTTP client in C on libuv.",
+        epilog=EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"uvolt {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
