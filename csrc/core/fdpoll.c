@@ -215,14 +215,11 @@ drop_interest(LoopObject *loop, int fd, int write)
 static void
 serve_sockop(LoopObject *loop, int fd, int write, PyObject *op)
 {
-    if (!sockop_ready(op)) {
-        return;
+    Py_INCREF(op); /* while it sends from a file, other threads run */
+    if (sockop_ready(op)) {
+        fdpoll_forget(loop, fd, write, op);
+        sockop_wake(op);
     }
-    *slot_of(loop, fd, write) = NULL;
-    if (write) {
-        clear_mask(loop, fd, EPOLLOUT);
-    }
-    sockop_wake(op);
     Py_DECREF(op);
 }
 

@@ -92,27 +92,29 @@ add(LoopObject *self, int fd, int write, PyObject *const *args, Py_ssize_t nargs
     return h;
 }
 
+/* The arguments of add_reader() and its kin, and the descriptor; -1 with an exception. */
 static int
-add_arguments(LoopObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs)
+add_arguments(LoopObject *self, const char *method, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+              call_args *call)
 {
-    if (nargs < 2) {
-        PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%s'", method,
-                     nargs == 0 ? "fd" : "callback");
+    static const char *const names[] = {"fd", "callback"};
+    if (uvolt_args_callback(self->st, method, names, 2, args, nargs, kwnames, call) < 0) {
         return -1;
     }
-    int fd = uvolt_args_fd(args[0]); /* first: fileno() may do anything */
+    int fd = uvolt_args_fd(call->args[0]); /* first: fileno() may do anything */
     return fd < 0 || loop_check_closed(self) < 0 ? -1 : fd;
 }
 
 static PyObject *
-add_public(PyObject *op, const char *method, int write, PyObject *const *args, Py_ssize_t nargs)
+add_public(PyObject *op, const char *method, int write, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
-    int fd = add_arguments(self, method, args, nargs);
-    if (fd < 0 || fdwatch_check_free(self, fd, args[0]) < 0 || loop_check_closed(self) < 0) {
+    call_args call;
+    int fd = add_arguments(self, method, args, nargs, kwnames, &call);
+    if (fd < 0 || fdwatch_check_free(self, fd, call.args[0]) < 0 || loop_check_closed(self) < 0) {
         return NULL;
     }
-    PyObject *h = add(self, fd, write, args + 1, nargs - 1);
+    PyObject *h = add(self, fd, write, call.args + 1, call.nargs - 1);
     if (h == NULL) {
         return NULL;
     }
@@ -121,28 +123,30 @@ add_public(PyObject *op, const char *method, int write, PyObject *const *args, P
 }
 
 PyObject *
-fdwatch_add_reader(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+fdwatch_add_reader(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return add_public(op, "add_reader", 0, args, nargs);
+    return add_public(op, "add_reader", 0, args, nargs, kwnames);
 }
 
 PyObject *
-fdwatch_add_writer(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+fdwatch_add_writer(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return add_public(op, "add_writer", 1, args, nargs);
+    return add_public(op, "add_writer", 1, args, nargs, kwnames);
 }
 
 PyObject *
 fdwatch_add_reader_raw(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
-    int fd = add_arguments((LoopObject *)op, "_add_reader", args, nargs);
+    call_args call;
+    int fd = add_arguments((LoopObject *)op, "_add_reader", args, nargs, NULL, &call);
     return fd < 0 ? NULL : add((LoopObject *)op, fd, 0, args + 1, nargs - 1);
 }
 
 PyObject *
 fdwatch_add_writer_raw(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
-    int fd = add_arguments((LoopObject *)op, "_add_writer", args, nargs);
+    call_args call;
+    int fd = add_arguments((LoopObject *)op, "_add_writer", args, nargs, NULL, &call);
     return fd < 0 ? NULL : add((LoopObject *)op, fd, 1, args + 1, nargs - 1);
 }
 
@@ -158,15 +162,17 @@ remove_handle(PyObject *op, PyObject *fileobj, int write, int public)
 }
 
 PyObject *
-fdwatch_remove_reader(PyObject *op, PyObject *fileobj)
+fdwatch_remove_reader(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return remove_handle(op, fileobj, 0, 1);
+    PyObject *fileobj = uvolt_args_one("remove_reader", "fd", args, nargs, kwnames);
+    return fileobj == NULL ? NULL : remove_handle(op, fileobj, 0, 1);
 }
 
 PyObject *
-fdwatch_remove_writer(PyObject *op, PyObject *fileobj)
+fdwatch_remove_writer(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return remove_handle(op, fileobj, 1, 1);
+    PyObject *fileobj = uvolt_args_one("remove_writer", "fd", args, nargs, kwnames);
+    return fileobj == NULL ? NULL : remove_handle(op, fileobj, 1, 1);
 }
 
 PyObject *

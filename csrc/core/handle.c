@@ -165,6 +165,7 @@ static int
 handle_clear(PyObject *op)
 {
     HandleObject *self = (HandleObject *)op;
+    self->flags |= HANDLE_CANCELLED; /* it may be in a ring still */
     Py_CLEAR(self->callback);
     Py_CLEAR(self->context);
     Py_CLEAR(self->source_traceback);
@@ -321,7 +322,7 @@ handle_call_debug(HandleObject *h)
 int
 handle_run(HandleObject *h)
 {
-    if (UNLIKELY(h->callback == NULL)) {
+    if (UNLIKELY(handle_is_cancelled(h))) { /* its callback is there still if it was cancelled while it ran */
         return 0;
     }
     return LIKELY(!h->loop->debug) ? handle_call(h) : handle_call_debug(h);

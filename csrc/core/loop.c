@@ -373,8 +373,8 @@ static PyMethodDef loop_methods[] = {
     {"create_task", FAST(loop_create_task), METH_FASTCALL | METH_KEYWORDS,
      "create_task($self, coro, **kwargs)\n--\n\n"
      "An asyncio.Task that runs coro; keywords go to Task or to the task factory."},
-    {"set_task_factory", loop_set_task_factory, METH_O,
-     "set_task_factory($self, factory, /)\n--\n\n"
+    {"set_task_factory", FAST(loop_set_task_factory), METH_FASTCALL | METH_KEYWORDS,
+     "set_task_factory($self, factory)\n--\n\n"
      "factory(loop, coro, **kwargs) makes tasks from now on; None for asyncio.Task."},
     {"get_task_factory", loop_get_task_factory, METH_NOARGS,
      "get_task_factory($self, /)\n--\n\nThe task factory, or None."},
@@ -386,16 +386,16 @@ static PyMethodDef loop_methods[] = {
      "is_closed($self, /)\n--\n\nTrue once close() was called."},
     {"get_debug", loop_get_debug, METH_NOARGS,
      "get_debug($self, /)\n--\n\nTrue in debug mode."},
-    {"add_reader", FAST(fdwatch_add_reader), METH_FASTCALL,
-     "add_reader($self, fd, callback, /, *args)\n--\n\n"
+    {"add_reader", FAST(fdwatch_add_reader), METH_FASTCALL | METH_KEYWORDS,
+     "add_reader($self, fd, callback, *args)\n--\n\n"
      "Call callback(*args) whenever fd (int, or an object with fileno()) can be read."},
-    {"add_writer", FAST(fdwatch_add_writer), METH_FASTCALL,
-     "add_writer($self, fd, callback, /, *args)\n--\n\n"
+    {"add_writer", FAST(fdwatch_add_writer), METH_FASTCALL | METH_KEYWORDS,
+     "add_writer($self, fd, callback, *args)\n--\n\n"
      "Call callback(*args) whenever fd (int, or an object with fileno()) can be written."},
-    {"remove_reader", fdwatch_remove_reader, METH_O,
-     "remove_reader($self, fd, /)\n--\n\nTrue if there was a reader of fd."},
-    {"remove_writer", fdwatch_remove_writer, METH_O,
-     "remove_writer($self, fd, /)\n--\n\nTrue if there was a writer of fd."},
+    {"remove_reader", FAST(fdwatch_remove_reader), METH_FASTCALL | METH_KEYWORDS,
+     "remove_reader($self, fd)\n--\n\nTrue if there was a reader of fd."},
+    {"remove_writer", FAST(fdwatch_remove_writer), METH_FASTCALL | METH_KEYWORDS,
+     "remove_writer($self, fd)\n--\n\nTrue if there was a writer of fd."},
     {"run_in_executor", FAST(loop_run_in_executor), METH_FASTCALL | METH_KEYWORDS,
      "run_in_executor($self, executor, func, *args)\n--\n\n"
      "Call func(*args) in a thread of executor, None for the loop's own. Returns a Future."},

@@ -236,7 +236,7 @@ PyObject *loop_call_at(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 /* tasks.c ----------------------------------------------------------------------------------- */
 PyObject *loop_create_future(PyObject *self, PyObject *unused);
 PyObject *loop_create_task(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
-PyObject *loop_set_task_factory(PyObject *self, PyObject *factory);
+PyObject *loop_set_task_factory(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *loop_get_task_factory(PyObject *self, PyObject *unused);
 
 /* fdpoll.c ---------------------------------------------------------------------------------- */
@@ -276,12 +276,12 @@ int fdpoll_traverse(LoopObject *loop, visitproc visit, void *arg);
 /* fdwatch.c --------------------------------------------------------------------------------- */
 /* RuntimeError if a transport uses it. `fileobj` is what the caller was given, NULL for the number. */
 int fdwatch_check_free(LoopObject *loop, int fd, PyObject *fileobj);
-PyObject *fdwatch_add_reader(PyObject *, PyObject *const *, Py_ssize_t);
-PyObject *fdwatch_add_writer(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *fdwatch_add_reader(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *fdwatch_add_writer(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *fdwatch_add_reader_raw(PyObject *, PyObject *const *, Py_ssize_t);
 PyObject *fdwatch_add_writer_raw(PyObject *, PyObject *const *, Py_ssize_t);
-PyObject *fdwatch_remove_reader(PyObject *, PyObject *);
-PyObject *fdwatch_remove_writer(PyObject *, PyObject *);
+PyObject *fdwatch_remove_reader(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *fdwatch_remove_writer(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *fdwatch_remove_reader_raw(PyObject *, PyObject *);
 PyObject *fdwatch_remove_writer_raw(PyObject *, PyObject *);
 PyObject *fdwatch_ensure_free(PyObject *, PyObject *);

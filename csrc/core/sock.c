@@ -441,7 +441,8 @@ is_resolved(LoopObject *loop, PyObject *sock, PyObject *address)
         PyErr_Clear();
         return family == AF_UNIX;
     }
-    return PyTuple_Check(address) && PyTuple_GET_SIZE(address) >= 2 && PyLong_CheckExact(PyTuple_GET_ITEM(address, 1))
+    return PyTuple_Check(address) && (PyTuple_GET_SIZE(address) == 2 || (family == AF_INET6 && PyTuple_GET_SIZE(address) > 2))
+           && PyLong_CheckExact(PyTuple_GET_ITEM(address, 1))
            && PyUnicode_Check(PyTuple_GET_ITEM(address, 0)) && sock_is_stream(loop->st, sock)
            && dns_is_address(PyTuple_GET_ITEM(address, 0), family);
 }

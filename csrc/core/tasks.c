@@ -2,6 +2,7 @@
  * PYCALL: all but the getters. The objects are asyncio's own Task and Future: CPython has fast paths
  * for exactly these types. */
 #include "core/loop.h"
+#include "runtime/args.h"
 
 /* Future(loop=self), by a dict of keywords that is made once: a vectorcall would make one each time. */
 PyObject *
@@ -162,9 +163,13 @@ loop_create_task(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
 }
 
 PyObject *
-loop_set_task_factory(PyObject *op, PyObject *factory)
+loop_set_task_factory(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
+    PyObject *factory = uvolt_args_one("set_task_factory", "factory", args, nargs, kwnames);
+    if (factory == NULL) {
+        return NULL;
+    }
     if (factory != Py_None && !PyCallable_Check(factory)) {
         PyErr_SetString(PyExc_TypeError, "task factory must be a callable or None");
         return NULL;

@@ -178,7 +178,7 @@ static int
 open_handle(UdpObject *u)
 {
     LoopObject *loop = u->loop;
-    int err = uv_poll_init_socket(&loop->uv, &u->uv, u->fd);
+    int err = loop->uv_open ? uv_poll_init_socket(&loop->uv, &u->uv, u->fd) : UV_ECANCELED;
     if (err < 0) {
         uvolt_raise_uv(err);
         return -1;

@@ -117,6 +117,18 @@ uvolt_args_call(core_state *st, const char *method, const char *const *names, Py
     return 0;
 }
 
+int
+uvolt_args_callback(core_state *st, const char *method, const char *const *names, Py_ssize_t nreq,
+                    PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, call_args *out)
+{
+    for (Py_ssize_t i = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames); i-- > 0;) {
+        if (PyUnicode_Compare(PyTuple_GET_ITEM(kwnames, i), st->n_context) == 0) {
+            return unexpected(method, st->n_context);
+        }
+    }
+    return uvolt_args_call(st, method, names, nreq, args, nargs, kwnames, out);
+}
+
 PyObject *
 uvolt_args_one(const char *method, const char *name, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
@@ -173,14 +185,11 @@ uvolt_args_fd(PyObject *fileobj)
     }
     int overflow;
     long fd = PyLong_AsLongAndOverflow(number, &overflow);
-    Py_DECREF(number);
     if (fd < 0 || overflow || fd > INT_MAX) {
-        if (fd == -1 && PyErr_Occurred()) {
-            return -1;
-        }
-        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %R", fileobj);
-        return -1;
+        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %R", number);
+        fd = -1;
     }
+    Py_DECREF(number);
     return (int)fd;
 }
 

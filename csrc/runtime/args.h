@@ -19,6 +19,10 @@ typedef struct call_args {
 int uvolt_args_call(core_state *st, const char *method, const char *const *names, Py_ssize_t nreq,
                     PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, call_args *out);
 
+/* The same for methods that have no `context`. */
+int uvolt_args_callback(core_state *st, const char *method, const char *const *names, Py_ssize_t nreq,
+                        PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, call_args *out);
+
 /* The only argument of a method that takes one, by position or by `name`. Borrowed, or NULL with
  * TypeError. */
 PyObject *uvolt_args_one(const char *method, const char *name, PyObject *const *args,

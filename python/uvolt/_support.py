@@ -62,7 +62,7 @@ def slow_callback(handle: Any, seconds: float) -> None:
 
 def _callback_text(handle: Any) -> str:
     callback, args = handle._callback, handle._args
-    if callback is None:  # it cancelled itself and then raised
+    if handle._cancelled:  # by itself, and then it raised
         return "<cancelled>"
     try:
         return format_helpers._format_callback_source(callback, args)

@@ -657,3 +657,48 @@ def test_loop_that_stops_in_between(loop_factory, pair):
     churn(first, a, lambda: None)
     first.close()
     second.close()
+
+
+def test_arguments_by_keyword(loop, pair):
+    a, b = pair
+    seen = []
+    b.send(b"x")
+    loop.add_reader(fd=a, callback=lambda: seen.append(a.recv(10)))
+    loop.add_writer(a, callback=lambda: loop.remove_writer(fd=a))
+    turn(loop)
+    assert seen == [b"x"]
+    assert loop.remove_reader(fd=a) is True
+    assert loop.remove_writer(fd=a) is False
+    for wrong in ({"context": None}, {"other": 1}):
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            loop.add_reader(a, print, **wrong)
+    with pytest.raises(TypeError, match="multiple values for argument 'fd'"):
+        loop.add_reader(a, print, fd=a)
+
+
+def test_closed_socket_is_named_by_its_number(loop):
+    sock = socket.socket()
+    sock.close()
+    with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+        loop.add_reader(sock, print)
+
+
+def test_queued_twice_and_removed_by_the_first_call(loop, pair):
+    """KeyboardInterrupt leaves the call in the queue, and the next poll finds the event again."""
+    a, b = pair
+    seen = []
+
+    def reader():
+        seen.append(1)
+        loop.remove_reader(a)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    b.send(b"x")
+    loop.add_reader(a, reader)
+    loop.call_soon(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    turn(loop)
+    assert seen == [1]

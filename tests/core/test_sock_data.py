@@ -292,7 +292,8 @@ def test_connect_by_odd_addresses(loop, listener):
     port = listener.getsockname()[1]
 
     async def main():
-        for address in (("localhost", port), ("127.1", port), [support.LOCALHOST, port]):
+        host = support.LOCALHOST
+        for address in (("localhost", port), ("127.1", port), [host, port], (host, port, 0)):
             with socket.socket() as client:
                 client.setblocking(False)
                 await loop.sock_connect(client, address)

@@ -138,7 +138,7 @@ def test_factory_without_keywords(loop):
     assert named.get_name() == "named"
     assert loop.run_until_complete(named) == 2
     assert loop.run_until_complete(value(3)) == 3
-    loop.set_task_factory(None)
+    loop.set_task_factory(factory=None)
     assert loop.get_task_factory() is None
     loop.run_until_complete(value())
 
