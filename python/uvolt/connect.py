@@ -17,7 +17,9 @@ from asyncio import base_events
 from asyncio.log import logger
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
+
+_Protocol = TypeVar("_Protocol", bound=asyncio.BaseProtocol)
 
 AddrInfo = tuple[Any, Any, int, str, Any]
 
@@ -117,7 +119,7 @@ class ConnectMixin:
 
     async def create_connection(
         self: Any,
-        protocol_factory: Any,
+        protocol_factory: Callable[[], _Protocol],
         host: Any = None,
         port: Any = None,
         *,
@@ -133,7 +135,7 @@ class ConnectMixin:
         happy_eyeballs_delay: float | None = None,
         interleave: int | None = None,
         all_errors: bool = False,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[asyncio.Transport, _Protocol]:
         """Connect to host and port, or take the connected sock. Returns (transport, protocol).
 
         Delays and timeouts are in seconds. all_errors raises an ExceptionGroup of every attempt's
@@ -186,7 +188,7 @@ class ConnectMixin:
 
     async def create_unix_connection(
         self: Any,
-        protocol_factory: Any,
+        protocol_factory: Callable[[], _Protocol],
         path: Any = None,
         *,
         ssl: Any = None,
@@ -194,7 +196,7 @@ class ConnectMixin:
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[asyncio.Transport, _Protocol]:
         """Connect to a Unix socket: a path (str, bytes or path-like; abstract with a leading NUL),
         or take the connected sock. Returns (transport, protocol).
 
@@ -233,13 +235,13 @@ class ConnectMixin:
 
     async def connect_accepted_socket(
         self: Any,
-        protocol_factory: Any,
+        protocol_factory: Callable[[], _Protocol],
         sock: socket.socket,
         *,
         ssl: Any = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[asyncio.Transport, _Protocol]:
         """A transport over a connection that was accepted elsewhere: the server side of TLS if ssl
         is an SSLContext. Returns (transport, protocol). ValueError for wrong arguments.
         """

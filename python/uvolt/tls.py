@@ -105,7 +105,7 @@ class TLSMixin:
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> Any:
+    ) -> asyncio.Transport | None:
         """Upgrade the connection of transport to TLS. Returns the transport to use from now on, or
         None if the program closes transport before that.
 

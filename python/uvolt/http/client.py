@@ -16,7 +16,7 @@ import traceback
 import warnings
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict, istr
 from yarl import URL, Query
@@ -62,6 +62,11 @@ from .typedefs import (
     StrOrURL,
 )
 from .upload import UploadTracker
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .typedefs import RequestOptions
 
 __all__ = ("ClientSession", "request")
 
@@ -771,9 +776,10 @@ def request(
     version: HttpVersion | str = HttpVersion11,
     connector: BaseConnector | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
-    **kwargs: Any,
+    **kwargs: Unpack[RequestOptions],
 ) -> _SessionRequestContextManager:
     """One request with a session of its own, for `async with`. The arguments are ClientSession's
     request()'s; a connector that is given stays open."""
-    session = session_for_one(ClientSession, TCPConnector, kwargs, version, connector, loop)
-    return _SessionRequestContextManager(session._request(method, url, **kwargs), session)
+    options: dict[str, Any] = {**kwargs}
+    session = session_for_one(ClientSession, TCPConnector, options, version, connector, loop)
+    return _SessionRequestContextManager(session._request(method, url, **options), session)

@@ -54,6 +54,8 @@ from .resolver import CachingResolver, DefaultResolver, DNSCache
 from .timeouts import ClientTimeout, Expiry, deadline
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .tracing import Traces
 
 __all__ = (
@@ -130,7 +132,7 @@ class BaseConnector(_core.HTTPConnector):
             context["source_traceback"] = self._source_traceback
         self._loop.call_exception_handler(context)
 
-    async def __aenter__(self) -> BaseConnector:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
