@@ -235,6 +235,11 @@ begin_plain(RequestObject *q)
     PyObject *body = NULL;
     buf head = session_take_buffer(s);
     ok = is_usable(s, t) ? write_request(q, t, &head, &body) : -1;
+    if (UNLIKELY(ok > 0 && session_is_closed(s))) { /* by what made the body or the cookies */
+        Py_CLEAR(body);
+        http_raise(s->st, "session_closed");
+        ok = -1;
+    }
     if (ok > 0) {
         ok = prepare(q, t, &head, body, method) < 0 ? -1 : 1;
     }

@@ -119,6 +119,34 @@ make(SessionObject *s, PyObject *method, PyObject *url, method_default gives, Py
     return (PyObject *)q;
 }
 
+/* Keyword arguments, the one of that name in front: *values, to be freed, and the names of the others, a new reference.
+ * 1; 0: it is not there; -1 with an exception. */
+static int
+put_in_front(const char *name, PyObject *const *args, PyObject *kwnames, PyObject ***values, PyObject **names)
+{
+    Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames), at = 0;
+    while (at < n && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, at), name) != 0) {
+        at++;
+    }
+    if (at == n) {
+        return 0;
+    }
+    *values = PyMem_Malloc((size_t)n * sizeof(PyObject *));
+    *names = *values == NULL ? PyErr_NoMemory() : PyTuple_New(n - 1);
+    if (*names == NULL) {
+        PyMem_Free(*values);
+        return -1;
+    }
+    (*values)[0] = args[at];
+    for (Py_ssize_t i = 0, k = 0; i < n; i++) {
+        if (i != at) {
+            PyTuple_SET_ITEM(*names, k, Py_NewRef(PyTuple_GET_ITEM(kwnames, i)));
+            (*values)[++k] = args[i];
+        }
+    }
+    return 1;
+}
+
 /* get(url) and so on: url by position or by name. */
 static PyObject *
 make_named(PyObject *self, PyObject *method, method_default gives, PyObject *const *args, Py_ssize_t nargs,
@@ -128,29 +156,16 @@ make_named(PyObject *self, PyObject *method, method_default gives, PyObject *con
     if (LIKELY(nargs == 1)) {
         return make(s, method, args[0], gives, args + 1, kwnames);
     }
-    Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-    PyObject *url = NULL, *names = nargs == 0 && n > 0 ? PyList_New(0) : NULL;
-    PyObject **values = names == NULL ? NULL : PyMem_Calloc((size_t)n, sizeof(PyObject *));
-    Py_ssize_t kept = 0;
-    for (Py_ssize_t i = 0; values != NULL && i < n; i++) {
-        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
-        if (PyUnicode_CompareWithASCIIString(name, "url") == 0) {
-            url = args[i];
-        }
-        else if (PyList_Append(names, name) == 0) {
-            values[kept++] = args[i];
-        }
+    PyObject **values, *names;
+    int found = nargs == 0 ? put_in_front("url", args, kwnames, &values, &names) : 0;
+    if (found == 0) {
+        PyErr_Format(PyExc_TypeError, "%U() takes one positional argument, the url, but %zd were given", method, nargs);
     }
-    PyObject *made = NULL, *rest = url == NULL ? NULL : PyList_AsTuple(names);
-    if (rest != NULL) {
-        made = make(s, method, url, gives, values, rest);
+    if (found <= 0) {
+        return NULL;
     }
-    else if (!PyErr_Occurred()) {
-        PyErr_Format(PyExc_TypeError, "%s() takes one positional argument, the url, but %zd were given",
-                     PyUnicode_AsUTF8(method), nargs);
-    }
-    Py_XDECREF(rest);
-    Py_XDECREF(names);
+    PyObject *made = make(s, method, values[0], gives, values + 1, names);
+    Py_DECREF(names);
     PyMem_Free(values);
     return made;
 }
@@ -177,37 +192,31 @@ upper(PyObject *method)
         PyErr_Format(PyExc_TypeError, "method must be str, not %.100s", Py_TYPE(method)->tp_name);
         return NULL;
     }
-    return head_method(method) & METHOD_KNOWN ? Py_NewRef(method) : PyObject_CallMethod(method, "upper", NULL);
+    if (head_method(method) & METHOD_KNOWN) {
+        return Py_NewRef(method);
+    }
+    PyObject *text = PyObject_CallMethod(method, "upper", NULL);
+    if (text != NULL && !PyUnicode_Check(text)) { /* of a subclass */
+        PyErr_SetString(PyExc_TypeError, "upper() of the method must return a str");
+        Py_CLEAR(text);
+    }
+    return text;
 }
 
 /* request(method=..., ...): the same with the method in front. */
 static PyObject *
 request_by_name(PyObject *self, PyObject *const *args, PyObject *kwnames)
 {
-    Py_ssize_t n = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames), at = 0;
-    while (at < n && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, at), "method") != 0) {
-        at++;
-    }
-    if (at == n) {
+    PyObject **values, *names;
+    int found = put_in_front("method", args, kwnames, &values, &names);
+    if (found == 0) {
         PyErr_SetString(PyExc_TypeError, "request() missing 1 required positional argument: 'method'");
+    }
+    if (found <= 0) {
         return NULL;
     }
-    PyObject **values = PyMem_Malloc((size_t)n * sizeof(PyObject *));
-    if (values == NULL) {
-        return PyErr_NoMemory();
-    }
-    PyObject *made = NULL, *names = PyTuple_New(n - 1);
-    if (names != NULL) {
-        values[0] = args[at];
-        for (Py_ssize_t i = 0, k = 0; i < n; i++) {
-            if (i != at) {
-                PyTuple_SET_ITEM(names, k, Py_NewRef(PyTuple_GET_ITEM(kwnames, i)));
-                values[++k] = args[i];
-            }
-        }
-        made = request_request(self, values, 1, names);
-        Py_DECREF(names);
-    }
+    PyObject *made = request_request(self, values, 1, names);
+    Py_DECREF(names);
     PyMem_Free(values);
     return made;
 }

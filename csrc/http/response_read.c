@@ -283,6 +283,10 @@ static int
 body_span(ResponseObject *r, const char **s, Py_ssize_t *n)
 {
     char *base;
+    if (UNLIKELY(r->body == NULL)) { /* taken away by code of the program's, since it came */
+        http_raise(r->loop->st, "connection_closed");
+        return -1;
+    }
     if (PyBytes_AsStringAndSize(r->body, &base, n) < 0) {
         return -1;
     }

@@ -381,3 +381,76 @@ def test_the_body_is_replaced_while_its_encoding_is_asked_for(uloop):
             assert await answer.text() == text
 
     uloop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("how", ["close", "detach"])
+def test_the_session_is_closed_while_the_body_is_made(client, how):
+    """The connector is open still: it is another's."""
+
+    def serialize(_):
+        if how == "detach":
+            session.detach()
+        else:
+            with pytest.raises(StopIteration):
+                session.close().send(None)
+        return "{}"
+
+    async def main():
+        nonlocal session
+        async with raw(ok) as server:
+            connector = client.http.TCPConnector()
+            session = client.session(
+                connector=connector, connector_owner=False, json_serialize=serialize
+            )
+            with pytest.raises(RuntimeError if client.ours else AssertionError):
+                await session.post(server.url, json={})
+            assert not server.peers
+            await connector.close()
+
+    session = None
+    client.run(main)
+
+
+def test_a_method_that_cannot_be_written_and_no_url(client):
+    async def main():
+        async with client.session() as session:
+            with pytest.raises(TypeError):
+                session.request("\udc80")
+            with pytest.raises(TypeError):
+                session.request("GET", method="POST")
+            with pytest.raises(TypeError):
+                session.get()
+            with pytest.raises(TypeError):
+                session.get("http://x.test/", url="http://x.test/")
+
+    client.run(main)
+
+
+def test_a_method_whose_upper_case_is_no_text(client):
+    class Method(str):
+        def upper(self):
+            return 5
+
+    async def main():
+        async with client.session() as session:
+            with pytest.raises(TypeError):
+                await session.request(Method("get"), "http://127.0.0.1:9/")
+
+    client.run(main)
+
+
+def test_the_body_is_taken_away_while_it_is_parsed(uloop):
+    class Type(str):
+        def __bool__(self):
+            answer._body = None
+            return True
+
+    async def main():
+        nonlocal answer
+        async with raw(answers(response(b"{}", Content_Type="application/json"))) as server:
+            async with http.ClientSession() as session, session.get(server.url) as answer:
+                with pytest.raises(http.ClientConnectionError, match="Connection closed"):
+                    await answer.json(content_type=Type("application/json"))
+
+    answer = None
+    uloop.run_until_complete(main())
