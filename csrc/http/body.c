@@ -100,15 +100,23 @@ body_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* `loop` stays until it is freed: it has the state. */
-int
-body_clear(PyObject *self)
+/* Garbage: who is kept is told while all is whole. */
+void
+body_finalize(PyObject *self)
 {
     BodyObject *b = (BodyObject *)self;
     if (b->keeps != NULL && b->flow != NULL) {
         b->flow(b->source, BODY_GONE);
         body_detach(b);
     }
+}
+
+/* `loop` stays until it is freed: it has the state. */
+int
+body_clear(PyObject *self)
+{
+    BodyObject *b = (BodyObject *)self;
+    body_finalize(self);
     Py_CLEAR(b->protocol);
     Py_CLEAR(b->timer);
     Py_CLEAR(b->waiter);
@@ -143,7 +151,7 @@ body_dealloc(PyObject *self)
     free(b->ends.slots);
     free(b->wire_ends.slots);
     body_clear(self);
-    if (loop != NULL && type == loop->st->http->body_type) {
+    if (loop != NULL && type == loop->st->http->body_type && !PyObject_GC_IsFinalized(self)) {
         pool_give(&loop->st->http->body_pool, self);
     }
     else {

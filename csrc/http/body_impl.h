@@ -94,6 +94,7 @@ body_ended(const BodyObject *b)
 }
 
 int body_init(PyObject *self, LoopObject *loop, PyObject *protocol, PyObject *timer, Py_ssize_t limit);
+void body_finalize(PyObject *self); /* PYCALL */
 int body_traverse(PyObject *self, visitproc visit, void *arg);
 int body_clear(PyObject *self);
 void body_dealloc(PyObject *self);

@@ -587,6 +587,7 @@ static PyType_Slot body_slots[] = {
     {Py_tp_init, reader_init},
     {Py_tp_new, PyType_GenericNew},
     {Py_tp_dealloc, body_dealloc},
+    {Py_tp_finalize, body_finalize},
     {Py_tp_traverse, body_traverse},
     {Py_tp_clear, body_clear},
     {Py_tp_repr, reader_repr},

@@ -69,6 +69,24 @@ stop_upload(ResponseObject *r)
 
 /* ---- the body ------------------------------------------------------------------------------ */
 
+/* Nobody can read what is still to come: as aiohttp, the connection is given up, and debug mode says so. */
+static void
+give_up_unread(ResponseObject *r)
+{
+    PyObject *saved = PyErr_GetRaisedException();
+    int told = r->user.conn != NULL && r->started && r->loop->debug;
+    response_release(r);
+    if (told) {
+        PyObject *self = (PyObject *)r;
+        PyObject *done = PyObject_CallMethod(r->loop->st->http->support, "unclosed_response", "OO", self, r->loop);
+        if (done == NULL) {
+            PyErr_WriteUnraisable(NULL);
+        }
+        Py_XDECREF(done);
+    }
+    PyErr_SetRaisedException(saved);
+}
+
 static void
 control_flow(void *source, body_signal signal)
 {
@@ -76,7 +94,7 @@ control_flow(void *source, body_signal signal)
     if (signal == BODY_GONE) {
         r->content = NULL;
         r->kept = 0;
-        r->closed = r->released = 1;
+        give_up_unread(r);
         return;
     }
     if (r->user.conn == NULL) {
@@ -594,8 +612,7 @@ response_clear(PyObject *self)
     return 0;
 }
 
-/* Dropped with its body unread: as aiohttp, the connection is given up, and debug mode says so. One whose `content` is
- * read on lives until that is over, or dropped as well. */
+/* Dropped with its body unread. One whose `content` is read on lives until that is over, or dropped as well. */
 static void
 response_finalize(PyObject *self)
 {
@@ -603,20 +620,9 @@ response_finalize(PyObject *self)
     if (LIKELY(r->user.conn == NULL)) {
         return;
     }
-    if (leave_to_reader(r)) {
-        return;
+    if (!leave_to_reader(r)) {
+        give_up_unread(r);
     }
-    PyObject *saved = PyErr_GetRaisedException();
-    int told = r->started && r->loop->debug;
-    response_release(r);
-    if (told) {
-        PyObject *done = PyObject_CallMethod(r->loop->st->http->support, "unclosed_response", "OO", self, r->loop);
-        if (done == NULL) {
-            PyErr_WriteUnraisable(NULL);
-        }
-        Py_XDECREF(done);
-    }
-    PyErr_SetRaisedException(saved);
 }
 
 static void

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
 from typing import Any
 
 import pytest
@@ -119,6 +120,42 @@ def test_dropped_unread_it_gives_the_connection_up(part: bytes, how: str) -> Non
             assert connector._pool.in_use == 0
 
     uvolt.run(main())
+
+
+@pytest.mark.parametrize("how", ["dropped", "in a cycle", "read"])
+def test_debug_mode_tells_of_what_is_dropped_unread(client, how: str) -> None:
+    """When nobody can read the rest any more and the connection is given up, as of a response whose
+    `content` nobody has. aiohttp's connection keeps both until the body has come, and says nothing.
+    """
+
+    async def main() -> list[str]:
+        said: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)
+        handler = loop.get_exception_handler()
+        loop.set_exception_handler(lambda _, context: said.append(context["message"]))
+        async with raw(in_two_parts) as server, client.session() as http:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                content = await content_of(http, server.url)
+                gc.collect()
+                assert not caught
+                if how == "read":
+                    assert await content.read() == b"helloworld"
+                elif how == "in a cycle":
+                    cycle: Any = [content]
+                    cycle.append(cycle)
+                    del cycle
+                del content
+                gc.collect()
+        loop.set_exception_handler(handler)
+        loop.set_debug(False)
+        texts = [str(w.message) for w in caught if w.category is ResourceWarning]
+        assert [text.partition("(")[0] for text in texts] == [f"{m} <ClientResponse" for m in said]
+        return said
+
+    said = client.run(main)
+    assert said == (["Unclosed response"] if client.ours and how != "read" else [])
 
 
 def test_a_cycle_with_both_is_collected() -> None:
