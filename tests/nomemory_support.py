@@ -26,7 +26,7 @@ def ending(loop, work, number, errors):
     handler, where there was no memory to wake it. And what that was told."""
     told = []
     loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
-    loop.call_later(0.25 if number is not None else 10, loop.stop)
+    stop = loop.call_later(0.25 if number is not None else 10, loop.stop)
     task = loop.create_task(work)
     try:
         loop.run_until_complete(task)
@@ -42,6 +42,7 @@ def ending(loop, work, number, errors):
         outcome = "raised"
     finally:
         _testcapi.remove_mem_hooks()
+        stop.cancel()
     for other in asyncio.all_tasks(loop):
         other.cancel()
     loop.run_until_complete(asyncio.sleep(0.001))

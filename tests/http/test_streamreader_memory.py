@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import nomemory_support
 import pytest
 import support
 
 pytest.importorskip("_testcapi", reason="this Python comes without the hook of its own tests")
 
-SCRIPT = """
-import gc, gzip, sys, warnings
-import _testcapi
+SCRIPT = (
+    nomemory_support.COMMON
+    + """
+import gzip
 from uvolt.http import streams
 from uvolt.http.exceptions import ClientPayloadError, LineTooLong
 
-warnings.simplefilter("ignore")
-sys.unraisablehook = lambda args: None
 TEXT = b"".join(b"line %d\\n" % n for n in range(3000))
 PACKED = gzip.compress(TEXT)
 
@@ -140,8 +140,9 @@ assert run(work, None) == "done"
 outcomes = [run(work, number) for number in range(attempts)]
 assert run(work, None) == "done"
 loop.close()
-print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
+print(count(outcomes))
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +151,6 @@ print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
 def test_an_allocation_fails(scenario: str, attempts: int) -> None:
     if support.PY >= (3, 12) and scenario == "broken":
         pytest.skip("CPython itself crashes when it cannot make a function, in textwrap.indent()")
-    if support.PY == (3, 13) and scenario == "waited":
-        pytest.skip("_asyncio's dict of current tasks breaks when it cannot grow in enter_task()")
     out = support.script(
         "uvolt",
         SCRIPT,
