@@ -197,6 +197,9 @@ stream_force_close(StreamObject *s, PyObject *exc)
         stream_stop_reading(s);
     }
     s->conn_lost++;
+    if (s->empty_waiter != NULL && s->uv_live) { /* loop.sendfile() has a duplicate of the descriptor */
+        shutdown(s->fd, SHUT_RDWR);
+    }
     if (s->uv_live && stream_schedule_lost(s, exc) < 0) {
         loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->to.protocol);
     }

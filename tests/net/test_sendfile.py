@@ -197,6 +197,25 @@ def test_peer_goes_away(loop, file):
     run(loop, main)
 
 
+def test_aborted(loop, loop_name, file):
+    support.oracle_lacks(loop_name, True, "sendfile() never ends after abort()")
+
+    async def main():
+        a, b = support.tcp_pair()
+        os.truncate(file.fileno(), 60_000_000)
+        transport, protocol = await loop.create_connection(support.Recorder, sock=a)
+        task = loop.create_task(loop.sendfile(transport, file))
+        await asyncio.sleep(0.02)
+        transport.abort()
+        with pytest.raises(ConnectionError):
+            await task
+        await protocol.gone()
+        assert len(await loop.run_in_executor(None, support.read_all, b)) < 60_000_000
+        b.close()
+
+    run(loop, main)
+
+
 def test_cancelled(loop, file):
     async def main():
         a, b = support.tcp_pair()
