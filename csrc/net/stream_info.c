@@ -95,10 +95,23 @@ stream_hold_sock(StreamObject *s, PyObject *sock)
 
 /* ---- extra info ---------------------------------------------------------------------------- */
 
+/* The socket object of a connection that has ended and was never asked for one: closed, as asyncio's is. */
+static COLD PyObject *
+make_closed_sock(StreamObject *s)
+{
+    int family = s->names.sockname_len > 0   ? s->names.sockname.sa.sa_family
+                 : s->names.peername_len > 0 ? s->names.peername.sa.sa_family
+                                             : AF_UNIX; /* of which only long names are not there */
+    return PyObject_CallMethod(s->loop->st->support, "closed_socket", "i", family);
+}
+
 static PyObject *
 make_sock(StreamObject *s)
 {
-    if (s->sock == NULL && s->fd >= 0) {
+    if (s->sock == NULL && s->fd < 0) {
+        return make_closed_sock(s);
+    }
+    if (s->sock == NULL) {
         PyObject *sock =
             PyObject_CallMethod(s->loop->st->support, "socket_from_fd", "i", s->fd);
         if (sock == NULL) {
@@ -110,7 +123,7 @@ make_sock(StreamObject *s)
             return NULL;
         }
     }
-    return Py_NewRef(s->sock != NULL ? s->sock : Py_None);
+    return Py_NewRef(s->sock);
 }
 
 /* New reference: the value under `key`, made now if it is one of ours; NULL without an exception if

@@ -198,6 +198,15 @@ def socket_from_fd(fd: int) -> socket.socket:
     return sock
 
 
+def closed_socket(family: int) -> socket.socket | None:
+    """A socket object for a connection that has ended; None if there is no descriptor left."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            return sock
+    except OSError:
+        return None
+
+
 def transport_socket(sock: socket.socket) -> trsock.TransportSocket:
     """What get_extra_info('socket') gives: a socket that cannot be read, written or closed."""
     return trsock.TransportSocket(sock)

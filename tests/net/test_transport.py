@@ -506,6 +506,39 @@ def test_extra_info(loop):
     run(loop, main)
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_socket_of_a_connection_that_has_ended(loop, tmp_path, family):
+    """Also where nobody has asked for it before: closed, and never None."""
+
+    async def main():
+        made = loop.create_future()
+
+        def factory():
+            made.set_result(support.Recorder())
+            return made.result()
+
+        if family == socket.AF_INET:
+            server = await loop.create_server(factory, "127.0.0.1", 0)
+        else:
+            server = await loop.create_unix_server(factory, tmp_path / "s")
+        client = socket.socket(family)
+        client.connect(server.sockets[0].getsockname())
+        protocol = await made
+        client.close()
+        await protocol.gone()
+        await support.settle()
+        sock = protocol.transport.get_extra_info("socket")
+        assert isinstance(sock, asyncio.trsock.TransportSocket)
+        assert (sock.fileno(), sock.family, sock.type) == (-1, family, socket.SOCK_STREAM)
+        assert sock is protocol.transport.get_extra_info("socket")
+        with pytest.raises(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        server.close()
+        await server.wait_closed()
+
+    run(loop, main)
+
+
 def test_attributes_can_be_set(loop):
     """Programs and tests replace methods of an instance."""
 
