@@ -330,9 +330,9 @@ flush_done(StreamObject *s)
 
 /* ---- write and its kin --------------------------------------------------------------------- */
 
-/* May it be written now? 1 yes, 0 the data goes nowhere, -1 with an exception. */
+/* May it be written now? 1 yes, 0 the data goes nowhere, -1 with an exception. No data at all is no lost write. */
 static COLD int
-refuse(StreamObject *s, const char *method)
+refuse(StreamObject *s, const char *method, size_t len)
 {
     if (s->eof_sent) {
         PyErr_Format(PyExc_RuntimeError, "Cannot call %s() after write_eof()", method);
@@ -341,6 +341,9 @@ refuse(StreamObject *s, const char *method)
     if (s->empty_waiter != NULL) {
         PyErr_Format(PyExc_RuntimeError, "unable to %s; sendfile is in progress", method);
         return -1;
+    }
+    if (s->conn_lost && len == 0) {
+        return 0;
     }
     if (s->conn_lost) {
         if (s->conn_lost >= LOST_WRITES_BEFORE_WARNING) {
@@ -357,12 +360,12 @@ refuse(StreamObject *s, const char *method)
 }
 
 static inline int
-may_write(StreamObject *s, const char *method)
+may_write(StreamObject *s, const char *method, size_t len)
 {
     if (LIKELY(!s->eof_sent && s->empty_waiter == NULL && s->conn_lost == 0)) {
         return 1;
     }
-    return refuse(s, method);
+    return refuse(s, method, len);
 }
 
 /* The socket failed: the connection is lost, write() itself never raises. */
@@ -431,7 +434,7 @@ write_span(StreamObject *s, const char *base, size_t len)
 int
 stream_send(StreamObject *s, const char *base, size_t len)
 {
-    int may = may_write(s, "write");
+    int may = may_write(s, "write", len);
     PyObject *r = may <= 0 || len == 0 ? NULL : write_span(s, base, len);
     Py_XDECREF(r);
     return r == NULL && PyErr_Occurred() ? -1 : 0;
@@ -457,7 +460,7 @@ int
 stream_send_with(StreamObject *s, const char *base, size_t len, PyObject *bytes)
 {
     size_t more = (size_t)PyBytes_GET_SIZE(bytes), sent = 0;
-    int may = may_write(s, "write");
+    int may = may_write(s, "write", len + more);
     if (UNLIKELY(may <= 0)) {
         return may;
     }
@@ -492,7 +495,7 @@ write_buffer(StreamObject *s, PyObject *data)
         return NULL;
     }
     PyObject *result;
-    int may = may_write(s, "write");
+    int may = may_write(s, "write", (size_t)view.len);
     if (may <= 0 || view.len == 0) {
         result = may < 0 ? NULL : Py_NewRef(Py_None);
         PyBuffer_Release(&view);
@@ -512,7 +515,7 @@ stream_write(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
         return NULL;
     }
     if (LIKELY(PyBytes_CheckExact(data))) {
-        int may = may_write(self, "write");
+        int may = may_write(self, "write", (size_t)PyBytes_GET_SIZE(data));
         if (UNLIKELY(may <= 0)) {
             return may < 0 ? NULL : Py_NewRef(Py_None);
         }
@@ -576,7 +579,7 @@ stream_writelines(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
     if (items == NULL) {
         return NULL;
     }
-    int may = may_write(self, "writelines");
+    int may = may_write(self, "writelines", (size_t)PyList_GET_SIZE(items));
     int rc = may <= 0 ? may : enqueue_all(self, items);
     Py_DECREF(items);
     if (may <= 0 || rc < 0) {

@@ -108,6 +108,22 @@ def test_fault_04_write_after_connection_lost(loop, expect_log):
     run(loop, main)
 
 
+def test_nothing_written_after_connection_lost(loop):
+    """Nothing is nothing lost: there is no warning."""
+
+    async def main():
+        async with support.connected() as (transport, protocol, peer):
+            support.reset(peer)
+            await protocol.gone()
+            for _ in range(20):
+                transport.write(b"")
+                transport.write(bytearray())
+            for _ in range(4):
+                transport.write(b"x")
+
+    run(loop, main)
+
+
 def test_fault_05_writelines_after_connection_lost(loop, loop_name):
     support.oracle_lacks(
         loop_name,
