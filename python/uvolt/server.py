@@ -434,7 +434,7 @@ class ServerMixin:
 
 def is_abstract(path: str | bytes) -> bool:
     """True for a name in Linux's abstract namespace: it begins with NUL."""
-    return path[:1] in ("\0", b"\0")
+    return len(path) > 0 and ord(path[:1]) == 0
 
 
 def bind_unix(path: str | bytes) -> socket.socket:

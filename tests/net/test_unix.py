@@ -496,6 +496,32 @@ def test_connection_on_a_closed_socket(loop):
         loop.run_until_complete(loop.create_unix_connection(asyncio.Protocol, sock=sock))
 
 
+def test_bytes_and_text_are_never_compared(loop_name, folder):
+    """Python's option -bb makes an error of that."""
+    support.script(
+        loop_name,
+        """
+        import os, sys
+
+        async def main(loop, path):
+            server = await loop.create_unix_server(asyncio.Protocol, path)
+            transport, _ = await loop.create_unix_connection(asyncio.Protocol, path)
+            transport.abort()
+            await asyncio.sleep(0)
+            server.close()
+
+        loop = new_loop()
+        text, data = sys.argv[1], os.fsencode(sys.argv[1])
+        for path in text, data, "\\0" + text, b"\\0" + data:
+            loop.run_until_complete(main(loop, path))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()
+        """,
+        args=(str(folder / "s"),),
+        options=("-bb", "-W", "error"),
+    )
+
+
 def test_blocking_calls_are_allowed(loop, folder, blocking_calls):
     """What finds blocking calls allows asyncio's own ones, and so it must allow ours."""
 
