@@ -71,6 +71,12 @@ def literal(address: Any, hints: dict[str, int]) -> list[AddrInfo]:
     return [] if info is None else [info]
 
 
+def close_loser(task: asyncio.Task[socket.socket]) -> None:
+    """An attempt of a race that is over has ended: what it may have connected is not wanted."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
 async def race(
     attempts: Iterable[Callable[[], Coroutine[Any, Any, socket.socket]]], delay: float
 ) -> socket.socket | None:
@@ -107,10 +113,14 @@ async def race(
     finally:
         losers = [task for task in tasks if task is not winner]
         for task in losers:
+            task.add_done_callback(close_loser)
             task.cancel()
-        for result in await asyncio.gather(*losers, return_exceptions=True):
-            if isinstance(result, socket.socket):
-                result.close()
+        try:
+            await asyncio.gather(*losers, return_exceptions=True)
+        except BaseException:  # cancelled now
+            if winner is not None:
+                winner.result().close()
+            raise
     return None if winner is None else winner.result()
 
 

@@ -307,6 +307,38 @@ def test_happy_eyeballs_goes_on_at_once_when_refused(loop, port):
     loop.run_until_complete(main())
 
 
+def test_happy_eyeballs_cancelled_when_it_is_decided(loop, loop_name, port):
+    """One address has answered, the attempt at the other takes its time to end."""
+    support.oracle_lacks(loop_name, True, "leaves the winner's socket open")
+
+    async def main():
+        fake_getaddrinfo(loop, ["127.0.0.3", LOCALHOST])
+        connect, ending = loop.sock_connect, asyncio.Event()
+
+        async def sock_connect(sock, address):
+            if address[0] == LOCALHOST:
+                return await connect(sock, address)
+            try:
+                await asyncio.sleep(30)
+            finally:
+                ending.set()
+                await asyncio.sleep(0.01)
+
+        loop.sock_connect = sock_connect
+        task = loop.create_task(
+            loop.create_connection(
+                asyncio.Protocol, "two.addresses", port, happy_eyeballs_delay=0.01
+            )
+        )
+        await ending.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del loop.sock_connect
+
+    loop.run_until_complete(main())
+
+
 def test_addresses_one_after_another_without_delay(loop, port):
     async def main():
         fake_getaddrinfo(loop, ["127.0.0.4", "127.0.0.5", LOCALHOST])
