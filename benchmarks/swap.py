@@ -19,7 +19,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,26 +52,23 @@ def write_site(files: Path, pages: int) -> None:
 
 @contextlib.contextmanager
 def nginx(pages: int) -> Iterator[str]:
-    """A site on a free port; gives its URL."""
+    """A site on a free port; gives its URL. Connections wait until it is ready."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory)
         path.chmod(0o755)
         write_site(path / "files", pages)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         user = "user root;" if os.geteuid() == 0 else ""
-        (path / "conf").write_text(CONF.format(user=user, path=path, port=port))
-        server = subprocess.Popen(
-            ["nginx", "-p", str(path), "-c", str(path / "conf")], stderr=subprocess.DEVNULL
-        )
+        # It is given its listener: a port that is only chosen may be another's by then.
+        with socket.create_server(("127.0.0.1", 0), backlog=511) as listener:
+            port = listener.getsockname()[1]
+            (path / "conf").write_text(CONF.format(user=user, path=path, port=port))
+            server = subprocess.Popen(
+                ["nginx", "-p", str(path), "-c", str(path / "conf")],
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "NGINX": f"{listener.fileno()};"},
+                pass_fds=[listener.fileno()],
+            )
         try:
-            for _ in range(200):
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                time.sleep(0.02)
-            else:
-                sys.exit(f"nginx does not answer: {(path / 'error.log').read_text()}")
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import os
 import pwd
-import random
 import shutil
 import signal
 import socket
@@ -164,16 +163,6 @@ def process(
             raise
 
 
-def free_port() -> int:
-    """A port for a server that may take seconds to listen on it: none of those that the system
-    gives to connections and to listeners on port 0 meanwhile."""
-    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while True:
-        port = random.randrange(min(first, 32768) // 2, first)
-        with contextlib.suppress(OSError), socket.create_server((support.LOCALHOST, port)):
-            return port
-
-
 def answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((support.LOCALHOST, port), 1):
         return True
@@ -210,7 +199,7 @@ def postgres(certificates: Certificates) -> Iterator[Server]:
         for file in (certificates.certificate, certificates.key):
             shutil.copy(file, path)
         give(path, user)
-        port = free_port()
+        port = support.free_port()
         settings = {
             "port": port,
             "listen_addresses": support.LOCALHOST,
@@ -237,7 +226,7 @@ def postgres(certificates: Certificates) -> Iterator[Server]:
 def redis(certificates: Certificates) -> Iterator[Server]:
     """Redis on a port, on one with TLS and on the Unix socket "redis.sock"."""
     with directory() as path:
-        port, tls_port = free_port(), free_port()
+        port, tls_port = support.free_port(), support.free_port()
         words = [
             program("redis-server", "redis-server"),
             *("--bind", support.LOCALHOST, "--port", str(port), "--tls-port", str(tls_port)),
@@ -258,7 +247,7 @@ def redis(certificates: Certificates) -> Iterator[Server]:
 def mosquitto(certificates: Certificates) -> Iterator[Server]:
     """An MQTT broker that lets anyone in, on a port and on one with TLS."""
     with directory() as path:
-        port, tls_port = free_port(), free_port()
+        port, tls_port = support.free_port(), support.free_port()
         (path / "conf").write_text(
             f"allow_anonymous true\nuser root\nlistener {port} {support.LOCALHOST}\n"
             f"listener {tls_port} {support.LOCALHOST}\n"
@@ -282,7 +271,7 @@ def rabbitmq(certificates: Certificates) -> Iterator[Server]:
     if (Path(place) / "rabbitmq-server").exists():  # Debian's wrapper changes the user
         server = f"{place}/rabbitmq-server"
     with directory() as path:
-        port, tls_port, epmd_port = (free_port() for _ in range(3))
+        port, tls_port, epmd_port = (support.free_port() for _ in range(3))
         (path / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = {support.LOCALHOST}:{port}\n"
             f"listeners.ssl.1 = {support.LOCALHOST}:{tls_port}\n"
@@ -297,7 +286,7 @@ def rabbitmq(certificates: Certificates) -> Iterator[Server]:
             "ERL_EPMD_PORT": str(epmd_port),
             "ERL_EPMD_ADDRESS": support.LOCALHOST,
             "RABBITMQ_NODENAME": "uvolt@localhost",
-            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_DIST_PORT": str(support.free_port()),
             "RABBITMQ_CONFIG_FILE": str(path / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(path / "plugins"),
@@ -350,7 +339,7 @@ def nginx(certificates: Certificates) -> Iterator[Server]:
     """nginx on a port, one with TLS and the Unix socket "nginx.sock": keep-alive, gzip, ranges,
     uploads, and the files of its folder "files": small.json, text.txt (1 MiB), large (64 MiB)."""
     with directory() as path:
-        port, tls_port = free_port(), free_port()
+        port, tls_port = support.free_port(), support.free_port()
         files = path / "files"
         (files / "upload").mkdir(parents=True)
         (files / "small.json").write_text('{"ok": true, "pad": "' + "x" * 200 + '"}')
@@ -407,7 +396,7 @@ async def application(scope, receive, send):
 def uvicorn(certificates: Certificates) -> Iterator[Server]:
     """uvicorn with an application that says what it was asked, echoes and streams."""
     with directory() as path:
-        port = free_port()
+        port = support.free_port()
         (path / "asgi_app.py").write_text(ASGI)
         words = [sys.executable, "-m", "uvicorn", "asgi_app:application", "--host"]
         words += [support.LOCALHOST, "--port", str(port), "--log-level", "warning"]
@@ -424,7 +413,7 @@ def tinyproxy(certificates: Certificates) -> Iterator[Server]:
     """tinyproxy on a port; user "user", password "word"; CONNECT to any port."""
     user = "nobody" if os.geteuid() == 0 else None
     with directory(user) as path:
-        port = free_port()
+        port = support.free_port()
         (path / "conf").write_text(
             f"Port {port}\nListen {support.LOCALHOST}\nTimeout 60\nMaxClients 100\n"
             f'Allow {support.LOCALHOST}\nBasicAuth user word\nViaProxyName "tinyproxy"\n'
@@ -439,7 +428,7 @@ def tinyproxy(certificates: Certificates) -> Iterator[Server]:
 def microsocks(certificates: Certificates) -> Iterator[Server]:
     """microsocks on a port; user "user", password "word"."""
     with directory() as path:
-        port = free_port()
+        port = support.free_port()
         words = [program("microsocks", "microsocks"), "-i", support.LOCALHOST, "-p", str(port)]
         words += ["-u", "user", "-P", "word"]
         with process(words, path / "log", lambda: answers(port)) as child:
@@ -462,7 +451,7 @@ socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
 def dante(certificates: Certificates) -> Iterator[Server]:
     """Dante's SOCKS server on a port, without credentials; 127.0.0.2 is against its rules."""
     with directory() as path:
-        port = free_port()
+        port = support.free_port()
         (path / "conf").write_text(DANTE.format(host=support.LOCALHOST, port=port))
         words = [program("danted", "dante-server"), "-f", str(path / "conf")]
         words += ["-p", str(path / "pid")]

@@ -7,8 +7,10 @@ import concurrent.futures
 import contextlib
 import gc
 import inspect
+import itertools
 import logging
 import os
+import random
 import re
 import signal
 import socket
@@ -18,6 +20,7 @@ import textwrap
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,11 +228,36 @@ def tcp_pair(family: int = socket.AF_INET) -> tuple[socket.socket, socket.socket
     return a, b
 
 
+def _claim_ports() -> Iterator[int]:
+    """64 ports, over and over, that no other run of the tests uses at the same time: a socket sees
+    to it until this process ends. And none of those that the system gives to connections and to
+    listeners on port 0, if it leaves any."""
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    low, high = map(int, given)
+    blocks = [range(first, first + 64) for first in range(8192, 65472, 64)]
+    rest = [ports for ports in blocks if ports[-1] < low or high < ports[0]]
+    for ports in random.sample(rest or blocks, len(rest or blocks)):
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind((LOCALHOST, ports[0]))
+        except OSError:
+            claim.close()
+        else:
+            claim.detach()
+            return itertools.cycle(ports)
+    raise RuntimeError("no ports are left for the tests")
+
+
+_ports = _claim_ports()  # what is open from the start is no test's leak
+
+
 def free_port() -> int:
-    """A port nobody listens on (just now)."""
-    with socket.socket() as s:
-        s.bind((LOCALHOST, 0))
-        return int(s.getsockname()[1])
+    """A port nobody listens on, and nobody will unless the test does."""
+    while True:
+        port = next(_ports)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("", port))
+            return port
 
 
 def reset(sock: socket.socket) -> None:
