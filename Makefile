@@ -73,7 +73,7 @@ asan: export VENV := $(VENV)-asan
 asan: ## the test suite under the address and undefined-behaviour sanitizers
 	@tools/system.sh servers
 	@tools/venv.sh test
-	tools/sanitize.sh $(VENV)/bin/python -m pytest -o timeout=180 $(PYTEST_ARGS)
+	tools/sanitize.sh $(VENV)/bin/python -m pytest -o timeout=600 $(PYTEST_ARGS)
 
 .PHONY: fuzz
 fuzz: ## each libFuzzer target of fuzz/ for FUZZ_SECONDS (120); clang

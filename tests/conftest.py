@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ import support  # noqa: E402
 # What tests connect to is here: a proxy of this machine's is not to be asked, by no process.
 for _variable in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[_variable]
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would its children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _finished = 0
 

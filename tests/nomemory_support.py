@@ -21,12 +21,19 @@ def fail_at(number):
         _testcapi.set_nomemory(number, number + 1)
 
 
+def stop_if(told):
+    if told:
+        asyncio.get_running_loop().stop()
+
+
 def ending(loop, work, number, errors):
     """How a coroutine ends: "done"; "raised", one of those errors; "told", the loop's exception
     handler, where there was no memory to wake it. And what that was told."""
     told = []
     loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
-    stop = loop.call_later(0.25 if number is not None else 10, loop.stop)
+    # Who waits for ten seconds hangs; what was told is soon known.
+    timers = [loop.call_later(seconds, stop_if, told) for seconds in (0.25, 1, 4)]
+    timers.append(loop.call_later(10, loop.stop))
     task = loop.create_task(work)
     try:
         loop.run_until_complete(task)
@@ -42,7 +49,8 @@ def ending(loop, work, number, errors):
         outcome = "raised"
     finally:
         _testcapi.remove_mem_hooks()
-        stop.cancel()
+        for timer in timers:
+            timer.cancel()
     for other in asyncio.all_tasks(loop):
         other.cancel()
     loop.run_until_complete(asyncio.sleep(0.001))

@@ -188,8 +188,10 @@ def postgres(certificates: Certificates) -> Iterator[Server]:
     find = [program(name, "postgresql", *map(str, places)) for name in ("initdb", "postgres")]
     with directory(user) as path:
         data = path / "data"
+        make = [find[0], "--no-sync", "-A", "trust", "-U", "postgres", "-D", data]
+        make += ["-E", "UTF8", "--locale=C"]  # whatever the environment's are
         subprocess.run(
-            [*as_user(user), find[0], "--no-sync", "-A", "trust", "-U", "postgres", "-D", data],
+            [*as_user(user), *make],
             cwd=path,
             env=environment(),
             check=True,

@@ -157,16 +157,16 @@ def test_row_45_sock_read_in_the_body(client):
     async def script(peer):
         await peer.request()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(6):
+        for _ in range(25):
             await peer.send_slowly(b"x")
             await asyncio.sleep(0.05)  # each byte begins the time anew
         await peer.gone()
 
     async def main():
         async with raw(script) as server, client.session() as http:
-            timeout = client.http.ClientTimeout(sock_read=0.15)
+            timeout = client.http.ClientTimeout(sock_read=1)
             async with http.get(server.url, timeout=timeout) as answer:
-                assert await answer.content.readexactly(6) == b"x" * 6
+                assert await answer.content.readexactly(25) == b"x" * 25
                 with pytest.raises(client.http.SocketTimeoutError):
                     await answer.read()
             await server.closed_by_client()

@@ -275,14 +275,14 @@ def test_read_timeout_is_between_two_bytes(uloop: Loop) -> None:
         await peer.request()
         for i in range(len(OK)):
             await peer.send(OK[i : i + 1])
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.04)
         await peer.reader.read()
 
     async def main() -> None:
         async with serving(handler) as server, pooling() as pool:
             began = time.monotonic()
-            exchange = await fetch(pool, pool.route("a"), server, read_timeout=0.2 * support.SLOW)
-            assert time.monotonic() - began > 0.3
+            exchange = await fetch(pool, pool.route("a"), server, read_timeout=1)
+            assert time.monotonic() - began > 1.2
             assert bytes(exchange.body) == b"ok"
 
     uloop.run_until_complete(main())
@@ -294,18 +294,18 @@ def test_read_timeout_begins_when_the_request_is_out(uloop: Loop) -> None:
     async def handler(peer: Peer) -> None:
         await peer.request()
         for _ in range(40):  # the kernel's buffers hold about 10 of them
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.06)
             await peer.reader.readexactly(MB)
         await peer.send(OK)
         await answering(peer)
 
     async def main() -> None:
         async with serving(handler) as server, pooling() as pool:
-            limit, began = 0.6 * support.SLOW, time.monotonic()
+            limit, began = 1.5, time.monotonic()
             exchange = await fetch(
                 pool, pool.route("a"), server, body=bytes(40 * MB), read_timeout=limit
             )
-            assert time.monotonic() - began > 0.6
+            assert time.monotonic() - began > 2
             assert bytes(exchange.body) == b"ok"
             limit = 0.1
             await asyncio.sleep(2 * limit)
@@ -323,17 +323,17 @@ def test_read_timeout_rests_while_the_user_does(uloop: Loop) -> None:
     async def handler(peer: Peer) -> None:
         await peer.request()
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1.4)
         await peer.send(b"ok")
         await peer.reader.read()
 
     async def main() -> None:
         async with serving(handler) as server, pooling() as pool:
             conn = await connected(pool, pool.route("a"), server)
-            exchange = conn.exchange(HEAD, read_timeout=0.1)
+            exchange = conn.exchange(HEAD, read_timeout=1)
             await exchange.started
             exchange.pause(True)
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(1.2)
             assert not exchange.over
             exchange.pause(False)
             await exchange.future
@@ -384,7 +384,7 @@ def test_write_timeout_with_progress(uloop: Loop) -> None:
     async def handler(peer: Peer) -> None:
         await peer.request()
         for _ in range(40):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
             await peer.reader.readexactly(MB // 2)
         await peer.send(OK)
         await peer.reader.read()
@@ -393,9 +393,9 @@ def test_write_timeout_with_progress(uloop: Loop) -> None:
         async with serving(handler) as server, pooling() as pool:
             began = time.monotonic()
             exchange = await fetch(
-                pool, pool.route("a"), server, body=bytes(20 * MB), write_timeout=0.3 * support.SLOW
+                pool, pool.route("a"), server, body=bytes(20 * MB), write_timeout=1
             )
-            assert time.monotonic() - began > 0.4
+            assert time.monotonic() - began > 1.5
             assert bytes(exchange.body) == b"ok"
 
     uloop.run_until_complete(main())

@@ -207,11 +207,11 @@ def test_taken_connection_that_hears_something(uloop: Loop) -> None:
 
 def test_keepalive_timeout(uloop: Loop) -> None:
     async def main() -> None:
-        async with serving(answering) as server, pooling(keepalive_timeout=0.1) as pool:
+        async with serving(answering) as server, pooling(keepalive_timeout=1) as pool:
             route = pool.route("a")
             conns = [await connected(pool, route, server) for _ in range(2)]
             conns[0].release()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
             conns[1].release()
             assert pool.idle == 2
             await support.until(lambda: pool.idle == 1)
@@ -226,13 +226,13 @@ def test_keepalive_timeout(uloop: Loop) -> None:
 
 def test_keepalive_timeout_is_looked_at_when_the_loop_was_busy(uloop: Loop) -> None:
     async def main() -> None:
-        async with serving(answering) as server, pooling(keepalive_timeout=0.05) as pool:
+        async with serving(answering) as server, pooling(keepalive_timeout=1) as pool:
             route = pool.route("a")
             await fetch(pool, route, server)
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.3)
             await fetch(pool, route, server)
             assert len(server.peers) == 1
-            time.sleep(0.1)
+            time.sleep(1.1)
             await asyncio.sleep(0)
             conn = await pool.acquire(route)
             assert conn.state == "new"

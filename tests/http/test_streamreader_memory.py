@@ -116,8 +116,14 @@ async def attempt(work, number):
         _testcapi.remove_mem_hooks()
 
 
+def stop_if(told):
+    if told:
+        loop.stop()
+
+
 def run(work, number):
-    timer = loop.call_later(0.25 if number is not None else 10, loop.stop)
+    timers = [loop.call_later(seconds, stop_if, told) for seconds in (0.25, 1, 4)]
+    timers.append(loop.call_later(10, loop.stop))
     try:
         return loop.run_until_complete(attempt(work, number))
     except RuntimeError as error:
@@ -126,7 +132,8 @@ def run(work, number):
         return "told"
     finally:
         _testcapi.remove_mem_hooks()
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
         for task in asyncio.all_tasks(loop):
             task.cancel()
         loop.run_until_complete(asyncio.sleep(0))

@@ -126,16 +126,22 @@ def test_notifications(loop, postgres):
     run(loop, main)
 
 
+async def sleeping(connection, watcher):
+    """The task of a query that takes long, once the server is at it."""
+    task = asyncio.ensure_future(connection.execute("select pg_sleep(30)"))
+    state = "select state from pg_stat_activity where pid = %s"
+    while await value(watcher, state, connection.info.backend_pid) != "active":
+        await asyncio.sleep(0.01)
+    return task
+
+
 def test_cancelled_queries(loop, postgres):
     async def main():
         async with connected(postgres) as connection, connected(postgres) as watcher:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(connection.execute("select pg_sleep(30)"), 0.05)
             assert await value(connection, "select 1") == 1
-            task = asyncio.ensure_future(connection.execute("select pg_sleep(30)"))
-            state = "select state from pg_stat_activity where pid = %s"
-            while await value(watcher, state, connection.info.backend_pid) != "active":
-                await asyncio.sleep(0.01)
+            task = await sleeping(connection, watcher)
             await connection.cancel_safe()
             with pytest.raises(psycopg.errors.QueryCanceled):
                 await task
@@ -196,8 +202,7 @@ def test_tls_unix_socket_and_no_server(loop, postgres):
 def test_killed_by_the_server(loop, postgres):
     async def main():
         async with connected(postgres) as connection, connected(postgres) as killer:
-            task = asyncio.ensure_future(connection.execute("select pg_sleep(30)"))
-            await asyncio.sleep(0.05)
+            task = await sleeping(connection, killer)
             await value(killer, "select pg_terminate_backend(%s)", connection.info.backend_pid)
             with pytest.raises(psycopg.errors.AdminShutdown):
                 await task
