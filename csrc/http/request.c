@@ -10,7 +10,7 @@
 #include "core/clock.h"
 #include "http/head.h"
 
-#define BODY_LARGEST (1 << 20) /* bytes; with more, Python warns */
+#define BODY_LARGEST (1 << 20) /* bytes; with more, the general way */
 
 /* ---- the general way ----------------------------------------------------------------------- */
 
