@@ -159,6 +159,8 @@ def files(pattern: str) -> list[str]:
 
 
 if BUILDING.intersection(sys.argv):
+    if sys.platform != "linux":
+        raise SystemExit("uvolt: runs on Linux only")
     library_flags()  # before setuptools prints anything, so that the one line stands alone
 
 setup(
