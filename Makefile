@@ -16,7 +16,7 @@ python = $(VENV)/bin/python
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "PYTHON=python3.12 picks the interpreter, VENV=DIR the venv; PYTEST_ARGS, SUITES_ARGS, BENCH_ARGS are handed on."
 
 .PHONY: demo

@@ -231,11 +231,10 @@ def describe(result: Cost) -> str:
     return f"{instructions:>12}  {syscalls:>8}  {names}{note}"
 
 
-def fill(args: argparse.Namespace) -> int:
-    """Adds counts to a saved run, for its cases and the peers that could do them."""
+def fill(args: argparse.Namespace, names: set[str]) -> int:
+    """Adds counts to a saved run, for its cases of these names and the peers that could do them."""
     run = results.load(args.into)
     wanted = args.peers.split(",") if args.peers else None
-    names = {case.name for case in registry.select(args.cases or ["*"])}
     for measured in run.cases:
         case = registry.CASES.get(measured.name)
         if case is None or case.counted is None or case.name not in names:
@@ -268,11 +267,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--into", type=Path, metavar="FILE", help="add the counts to the results of a run"
     )
     args = parser.parse_args(argv)
+    try:
+        cases = registry.select(args.cases or (["*"] if args.into else DEFAULT_CASES))
+    except KeyError as error:
+        parser.error(error.args[0])
     if args.into:
-        return fill(args)
+        return fill(args, {case.name for case in cases})
     if args.profile:
         args.profile.mkdir(parents=True, exist_ok=True)
-    cases = registry.select(args.cases or DEFAULT_CASES)
     loops = [registry.C_PEER, "uvolt", "rloop", "uvloop", "asyncio"]
     clients = [registry.C_PEER, "uvolt", "aiohttp+uvloop", "aiohttp", "pyreqwest", "wreq"]
     out: dict[str, dict[str, Any]] = {}

@@ -64,7 +64,7 @@ def select(patterns: list[str]) -> list[Case]:
     for pattern in patterns:
         found = [n for n in CASES if n.split("/")[0] == pattern] or fnmatch.filter(CASES, pattern)
         if not found:
-            raise KeyError(f"no case matches {pattern!r}; --list shows them")
+            raise KeyError(f"no case matches {pattern!r}; `python -m benchmarks --list` shows them")
         chosen.update(found)
     return [case for name, case in CASES.items() if name in chosen]
 

@@ -127,7 +127,12 @@ def test_unknown_case_is_said_in_one_line() -> None:
     argv = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "nothing/at_all"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
-    assert done.stderr == "run.py: no case matches 'nothing/at_all'; --list shows them\n"
+    message = "no case matches 'nothing/at_all'; `python -m benchmarks --list` shows them"
+    assert done.stderr == f"run.py: {message}\n"
+    argv = [sys.executable, str(ROOT / "benchmarks" / "instructions.py"), "nothing/at_all"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"instructions.py: error: {message}\n")
 
 
 def descendants(pid: int) -> set[int]:
