@@ -50,3 +50,12 @@ def test_keywords_of_requests_are_those_of_request() -> None:
     ]
     parameters = inspect.signature(ClientSession._request).parameters.values()
     assert sorted(options) == sorted(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def test_no_module_hides_a_name() -> None:
+    """`from .request import X` in a package makes its attribute `request` the module, to pyright at
+    least: uvolt.http.request would be no function."""
+    text = (ROOT / "python" / "uvolt" / "http" / "__init__.py").read_text(encoding="utf-8")
+    imports = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)]
+    names = {alias.name for node in imports for alias in node.names}
+    assert "request" in names and not names & {node.module for node in imports}

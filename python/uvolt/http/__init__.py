@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .abc import AbstractCookieJar, AbstractResolver
-from .client import ClientSession, request
+from .client import ClientRequest, ClientSession, request
 from .compression import set_zlib_backend
 from .connector import (
     AddrInfoType,
@@ -74,7 +74,6 @@ from .reqrep import (
     HttpVersion11,
     RequestInfo,
 )
-from .request import ClientRequest
 from .resolver import AsyncResolver, DefaultResolver, ThreadedResolver
 from .response import ClientResponse, ContentDisposition
 from .streams import EMPTY_PAYLOAD, StreamReader

@@ -68,7 +68,9 @@ if TYPE_CHECKING:
 
     from .typedefs import RequestOptions
 
-__all__ = ("ClientSession", "request")
+# ClientRequest as well: with `from .request import` in uvolt.http, pyright would take the name
+# uvolt.http.request for the module.
+__all__ = ("ClientRequest", "ClientSession", "request")
 
 
 class ClientSession(_core.ClientSession):
