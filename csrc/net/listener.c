@@ -190,7 +190,7 @@ on_ready(LoopObject *loop, int fd, uint32_t Py_UNUSED(events), void *arg)
             accept_error(self, errno);
             break;
         }
-        if (known.peername_len > (socklen_t)sizeof(known.peername)) {
+        if (known.peername_len > (socklen_t)sizeof(known.peername) || !uvolt_sockaddr_known(&known.peername.sa)) {
             known.peername_len = 0;
         }
         begin(self, conn, &known);

@@ -379,7 +379,7 @@ stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
     if (getsockname(fd, &known.sockname.sa, &known.sockname_len) < 0) { /* no socket: libuv would abort later */
         return uvolt_raise_uv(-errno);
     }
-    if (known.sockname_len > (socklen_t)sizeof(known.sockname)) {
+    if (known.sockname_len > (socklen_t)sizeof(known.sockname) || !uvolt_sockaddr_known(&known.sockname.sa)) {
         known.sockname_len = 0;
     }
     StreamObject *s = stream_new(loop, fd, args[1], args[2], args[5], &known);

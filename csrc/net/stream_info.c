@@ -17,17 +17,37 @@ stream_need_extra(StreamObject *s)
     return s->extra;
 }
 
-/* A Unix path does not fit into small_addr: keep it as Python's object. -1 with an exception. */
+static PyObject *make_sock(StreamObject *s);
+
+/* The name of a family that only Python's socket knows (AF_VSOCK and its like). New reference. */
+static COLD PyObject *
+ask_python(StreamObject *s, const char *method)
+{
+    PyObject *sock = make_sock(s);
+    PyObject *name = sock == NULL ? NULL : PyObject_CallMethod(sock, method, NULL);
+    Py_XDECREF(sock);
+    if (name == NULL && PyErr_ExceptionMatches(PyExc_OSError)) { /* not connected any more */
+        PyErr_Clear();
+        name = Py_NewRef(Py_None);
+    }
+    return name;
+}
+
+/* A name that does not fit into small_addr, such as a Unix path: keep it as Python's object. -1 with an exception. */
 static int
 keep_long_name(StreamObject *s, int (*ask)(int, struct sockaddr *, socklen_t *), PyObject *key)
 {
-    struct sockaddr_storage storage;
+    struct sockaddr_storage storage = {.ss_family = AF_UNSPEC};
+    struct sockaddr *sa = (struct sockaddr *)&storage;
     socklen_t len = sizeof(storage);
-    if (ask(s->fd, (struct sockaddr *)&storage, &len) < 0) {
+    if (ask(s->fd, sa, &len) < 0) {
         return 0;
     }
-    PyObject *extra = stream_need_extra(s);
-    PyObject *name = extra == NULL ? NULL : uvolt_sockaddr_to_py((struct sockaddr *)&storage, len);
+    PyObject *extra = stream_need_extra(s), *name = NULL;
+    if (extra != NULL) {
+        name = uvolt_sockaddr_known(sa) ? uvolt_sockaddr_to_py(sa, len)
+                                        : ask_python(s, ask == getsockname ? "getsockname" : "getpeername");
+    }
     int rc = name == NULL ? -1 : PyDict_SetItem(extra, key, name);
     Py_XDECREF(name);
     return rc;
@@ -41,7 +61,7 @@ learn_name(StreamObject *s, int (*ask)(int, struct sockaddr *, socklen_t *), sma
     if (*addr_len > 0 || ask(s->fd, &addr->sa, &len) < 0) {
         return 0;
     }
-    if (len > (socklen_t)sizeof(*addr)) {
+    if (len > (socklen_t)sizeof(*addr) || !uvolt_sockaddr_known(&addr->sa)) {
         return keep_long_name(s, ask, key);
     }
     *addr_len = len;
@@ -151,10 +171,10 @@ extra_value(StreamObject *s, PyObject *key)
         if (s->names.later && s->fd >= 0 && learn_sockname(s) < 0) {
             return NULL;
         }
-        value = s->names.sockname_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->names.sockname.sa, s->names.sockname_len);
+        value = s->names.sockname_len == 0 ? Py_NewRef(Py_None) : uvolt_sockaddr_to_py(&s->names.sockname.sa, s->names.sockname_len);
     }
     else if (PyUnicode_Compare(key, st->n_peername) == 0) {
-        value = s->names.peername_len == 0 ? NULL : uvolt_sockaddr_to_py(&s->names.peername.sa, s->names.peername_len);
+        value = s->names.peername_len == 0 ? Py_NewRef(Py_None) : uvolt_sockaddr_to_py(&s->names.peername.sa, s->names.peername_len);
     }
     if (value != NULL && PyDict_SetItem(extra, key, value) < 0) {
         Py_CLEAR(value);

@@ -17,4 +17,11 @@ typedef union small_addr {
 /* (host, port), (host, port, flowinfo, scope_id), a path (str or bytes if abstract), or None. */
 PyObject *uvolt_sockaddr_to_py(const struct sockaddr *sa, socklen_t len);
 
+/* Is it of a family that uvolt_sockaddr_to_py() knows? */
+static inline int
+uvolt_sockaddr_known(const struct sockaddr *sa)
+{
+    return sa->sa_family == AF_INET || sa->sa_family == AF_INET6 || sa->sa_family == AF_UNIX;
+}
+
 #endif

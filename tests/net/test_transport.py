@@ -539,6 +539,39 @@ def test_socket_of_a_connection_that_has_ended(loop, tmp_path, family):
     run(loop, main)
 
 
+def test_names_of_a_socket_without_peer(loop):
+    """They are known to be none: no default takes their place."""
+
+    async def main():
+        sock = socket.socket()
+        transport, protocol = await loop.create_connection(support.Recorder, sock=sock)
+        assert transport.get_extra_info("peername", "default") is None
+        assert transport.get_extra_info("sockname") == ("0.0.0.0", 0)
+        transport.abort()
+        await protocol.gone()
+
+    run(loop, main)
+
+
+def test_names_of_another_family(loop):
+    try:
+        sock = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    except OSError:
+        pytest.skip("the kernel has no AF_VSOCK")
+
+    async def main():
+        sock.bind((socket.VMADDR_CID_ANY, socket.VMADDR_PORT_ANY))
+        name = sock.getsockname()
+        transport, protocol = await loop.create_connection(support.Recorder, sock=sock)
+        assert transport.get_extra_info("sockname") == name
+        assert transport.get_extra_info("peername") is None
+        transport.abort()
+        await protocol.gone()
+        assert transport.get_extra_info("sockname") == name
+
+    run(loop, main)
+
+
 def test_attributes_can_be_set(loop):
     """Programs and tests replace methods of an instance."""
 
