@@ -25,7 +25,8 @@ struct codec {
     unsigned empty;      /* and how many in a row gave none */
 };
 
-/* The codings that were built in, by their name in any case; NULL if it is not one. */
+/* A coding by its name in any case; NULL for a name we do not know. What was left out of this build is there, and
+ * fails with its first byte. */
 const codec_kind *codec_find(const char *name, size_t n);
 
 #endif

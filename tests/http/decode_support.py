@@ -43,15 +43,18 @@ def coding_of(encoder: str) -> str:
     return encoder.removeprefix("raw ")
 
 
-def build(folder: Path) -> ctypes.CDLL:
-    library = folder / "decode.so"
+def build(folder: Path, lacking: str = "") -> ctypes.CDLL:
+    """The library, without what is `lacking`, "br" or "zstd"."""
+    library = folder / f"decode{lacking}.so"
+    optional = {"br": "BROTLI", "zstd": "ZSTD"}
     names = ["zlib", "libbrotlidec", "libzstd"]
     flags = subprocess.run(
         ["pkg-config", "--cflags", "--libs", *names], check=True, capture_output=True, text=True
     )
     command = [*shlex.split(os.environ.get("CC", "cc")), "-std=c11", "-D_GNU_SOURCE", "-O1", "-g"]
     command += ["-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{CSRC}"]
-    command += ["-DUVOLT_HAVE_BROTLI", "-DUVOLT_HAVE_ZSTD", "-o", str(library)]
+    command += [f"-DUVOLT_HAVE_{optional[name]}" for name in optional if name != lacking]
+    command += ["-o", str(library)]
     command += [str(CSRC / "http" / name) for name in ("decode.c", "codec.c")]
     subprocess.run([*command, *flags.stdout.split()], check=True)
     decode = ctypes.CDLL(str(library))

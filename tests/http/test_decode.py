@@ -172,6 +172,25 @@ def test_unknown_codings_pass(library: ctypes.CDLL, lines: list[str]) -> None:
     assert decoder.passes and not decoder.refused
 
 
+@pytest.mark.parametrize(
+    ("name", "lacking"),
+    [("br", "br (built without libbrotlidec)"), ("zstd", "zstd (built without libzstd)")],
+)
+def test_left_out(tmp_path: Path, name: str, lacking: str) -> None:
+    """A build without a library says so of a body that came in its coding unasked, alone or in a
+    chain; the others are decoded, and the name means that coding only."""
+    library = build(tmp_path, lacking=name)
+    encoded = ENCODERS[name](SHORT)
+    for lines, body in [([name.upper()], encoded), ([f"{name}, gzip"], gzip.compress(encoded))]:
+        with pytest.raises(ValueError) as caught:
+            Decoder(library, *lines).all([body])
+        assert str(caught.value) == f"Can not decode content-encoding: {lacking}"
+    assert Decoder(library, name).all([]) == b""
+    assert Decoder(library, lacking).passes and Decoder(library, name[:-1]).passes
+    for other in ENCODERS.keys() - {name}:
+        assert Decoder(library, coding_of(other)).all([ENCODERS[other](SHORT)]) == SHORT
+
+
 # ---- chains -------------------------------------------------------------------------------------
 
 
