@@ -210,6 +210,9 @@ void loop_push_due(LoopObject *loop, HandleObject *handle);
 /* Debug mode's checks of call_soon and its kin. -1 with an exception. PYCALL. */
 int loop_debug_check(LoopObject *loop, PyObject *callback, const char *method, int check_thread);
 int loop_drain(LoopObject *loop, size_t batch); /* so many; PYCALL; -1 with an exception that must leave the loop */
+/* The loop stops running: nobody may come to take its handles out of the ring, and the collector, which sees through
+ * those that the ring alone has, must know the others. */
+void loop_track_ready(LoopObject *loop);
 PyObject *loop_call_soon_method(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *loop_call_soon_threadsafe(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 

@@ -8,10 +8,13 @@
 #include "core/handle.h"
 #include "core/loop.h"
 
-/* What a program put in, or the handle itself. New reference. */
+/* What a program put in, or the handle itself, which it may keep. New reference. */
 static PyObject *
 unwrap(HandleObject *h)
 {
+    if (!(h->flags & HANDLE_TRACKED)) {
+        handle_track(h);
+    }
     return Py_NewRef(h->flags & HANDLE_FOREIGN && h->callback != NULL ? PyMethod_GET_SELF(h->callback)
                                                                       : (PyObject *)h);
 }

@@ -51,22 +51,43 @@ loop_debug_check(LoopObject *loop, PyObject *callback, const char *method, int c
     return r == NULL ? -1 : 0;
 }
 
+/* For the program, which may keep it. While the loop runs, the handle is sure to leave the ring (handle_leave_ring). */
+static inline PyObject *
+for_program(LoopObject *loop, HandleObject *h)
+{
+    if (UNLIKELY(!loop->running) && h != NULL) {
+        handle_track(h);
+    }
+    return (PyObject *)h;
+}
+
+void
+loop_track_ready(LoopObject *loop)
+{
+    ring *ready = &loop->ready;
+    for (size_t i = 0; i < ready->count; i++) {
+        HandleObject *h = ready->slots[(ready->head + i) & ready->mask];
+        if (Py_REFCNT(h) > 1 && !(h->flags & HANDLE_TRACKED)) {
+            handle_track(h);
+        }
+    }
+}
+
 PyObject *
 loop_call_soon_method(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     LoopObject *self = (LoopObject *)op;
     call_args call;
     if (UNLIKELY(uvolt_args_call(self->st, "call_soon", call_soon_names, 1, args, nargs, kwnames,
-                                 &call) < 0
-                 || loop_check_closed(self) < 0)) {
+                                 &call) < 0)) {
         return NULL;
     }
     self->soon_is_stock |= args == self->soon_probe;
-    if (UNLIKELY(self->debug) && loop_debug_check(self, call.args[0], "call_soon", 1) < 0) {
+    if (UNLIKELY(self->debug)
+        && (loop_check_closed(self) < 0 || loop_debug_check(self, call.args[0], "call_soon", 1) < 0)) {
         return NULL;
     }
-    return (PyObject *)loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1,
-                                      call.context);
+    return for_program(self, loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1, call.context));
 }
 
 PyObject *
@@ -82,8 +103,7 @@ loop_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (UNLIKELY(self->debug) && loop_debug_check(self, call.args[0], "call_soon_threadsafe", 0) < 0) {
         return NULL;
     }
-    PyObject *h = (PyObject *)loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1,
-                                             call.context);
+    PyObject *h = for_program(self, loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1, call.context));
     if (h != NULL) {
         loop_wake(self);
     }

@@ -333,6 +333,15 @@ check_can_poll(LoopObject *loop)
     return 0;
 }
 
+static void
+stop_running(LoopObject *loop, char before)
+{
+    loop->running = before;
+    if (!before) {
+        loop_track_ready(loop);
+    }
+}
+
 /* _run(): iterate until stop(). The Python method run_forever() sets the scene around it. */
 PyObject *
 loop_run(PyObject *op, PyObject *Py_UNUSED(unused))
@@ -351,7 +360,7 @@ loop_run(PyObject *op, PyObject *Py_UNUSED(unused))
     do {
         rc = iterate(self);
     } while (rc == 0 && !self->stopping);
-    self->running = 0;
+    stop_running(self, 0);
     self->stopping = 0;
     if (rc < 0) {
         return NULL;
@@ -370,7 +379,7 @@ loop_run_once(PyObject *op, PyObject *Py_UNUSED(unused))
     }
     self->running = 1;
     int rc = iterate(self);
-    self->running = running;
+    stop_running(self, running);
     if (rc < 0) {
         return NULL;
     }
@@ -398,7 +407,7 @@ loop_poll(PyObject *op, PyObject *timeout)
         deadlines_run(self);
     }
     loop_queue_due(self, waiting);
-    self->running = running;
+    stop_running(self, running);
     if (loop_raise_kept(self) < 0) {
         return NULL;
     }

@@ -344,6 +344,36 @@ def test_unclosed_loop_that_never_ran_warns(loop_factory):
         gc.collect()
 
 
+class Keeper:
+    """Keeps its loop and a handle of it whose callback is its own: a cycle."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.handles = [loop.call_soon(self.called)]
+
+    def called(self):
+        self.handles.append(self.loop.call_soon(self.called))
+        self.loop.stop()
+
+
+@pytest.mark.parametrize("how", ["never run", "run_forever", "_run_once", "threadsafe", "_ready"])
+def test_unclosed_loop_whose_handles_are_kept_is_collected(loop_factory, how):
+    keeper = Keeper(loop_factory())
+    if how == "run_forever":
+        keeper.loop.run_forever()
+    elif how == "_run_once":
+        keeper.loop._run_once()
+    elif how == "threadsafe":
+        keeper.handles.append(keeper.loop.call_soon_threadsafe(keeper.called))
+    elif how == "_ready":
+        keeper.handles[:] = list(keeper.loop._ready)
+    ref = weakref.ref(keeper.loop)
+    with pytest.warns(ResourceWarning, match="unclosed event loop"):
+        del keeper
+        support.collect()
+    assert ref() is None
+
+
 def test_many_loops(loop_factory):
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(100):
