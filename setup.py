@@ -12,6 +12,7 @@ import functools
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -161,6 +162,8 @@ def files(pattern: str) -> list[str]:
 if BUILDING.intersection(sys.argv):
     if sys.platform != "linux":
         raise SystemExit("uvolt: runs on Linux only")
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise SystemExit("uvolt: free-threaded builds of Python are not supported")
     library_flags()  # before setuptools prints anything, so that the one line stands alone
 
 setup(

@@ -74,7 +74,9 @@ def test_nothing_of_one_processor() -> None:
 
 
 def test_no_claim_of_free_threading() -> None:
-    """A free-threaded Python switches the GIL on when it imports uvolt."""
+    """A build for a free-threaded Python is refused, and none says that it needs no GIL."""
+    compat = (ROOT / "csrc" / "base" / "compat.h").read_text(encoding="utf-8")
+    assert re.search(r"#ifdef Py_GIL_DISABLED\n#error ", compat)
     for path in SOURCES:
         assert "Py_MOD_GIL_NOT_USED" not in path.read_text(encoding="utf-8"), path
 
