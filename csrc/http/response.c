@@ -15,8 +15,9 @@ response_of(http_user *u)
 
 /* ---- waking -------------------------------------------------------------------------------- */
 
-void
-response_wake(ResponseObject *r, PyObject **slot)
+/* The future is let go. */
+static void
+wake(ResponseObject *r, PyObject **slot)
 {
     PyObject *future = *slot;
     if (future == NULL) {
@@ -37,11 +38,24 @@ response_wake(ResponseObject *r, PyObject **slot)
     Py_DECREF(future);
 }
 
+/* All that wait for room: a payload may write from several tasks. */
+static void
+wake_writers(ResponseObject *r)
+{
+    PyObject *futures = r->drained;
+    r->drained = NULL;
+    for (Py_ssize_t i = 0; futures != NULL && i < PyList_GET_SIZE(futures); i++) {
+        PyObject *future = Py_NewRef(PyList_GET_ITEM(futures, i));
+        wake(r, &future);
+    }
+    Py_XDECREF(futures);
+}
+
 /* The head has come, or will not come. */
 void
 response_wake_caller(ResponseObject *r)
 {
-    response_wake(r, &r->slot);
+    wake(r, &r->slot);
     if (r->answered_by.future != NULL && !r->answered_by.detached
         && UNLIKELY(waiter_wake(&r->answered_by, r->loop, 1) < 0)) {
         loop_error(r->loop, "Error while waking a request", NULL, NULL);
@@ -53,8 +67,8 @@ static void
 stop_upload(ResponseObject *r)
 {
     r->uploading = 0;
-    response_wake(r, &r->drained);
-    response_wake(r, &r->continued);
+    wake_writers(r);
+    wake(r, &r->continued);
     PyObject *task = r->upload;
     r->upload = NULL;
     if (task != NULL) {
@@ -402,14 +416,14 @@ on_expect(http_user *u)
 {
     ResponseObject *r = response_of(u);
     r->may_continue = 1;
-    response_wake(r, &r->continued);
+    wake(r, &r->continued);
 }
 
 static void
 on_writable(http_user *u)
 {
     ResponseObject *r = response_of(u);
-    response_wake(r, &r->drained);
+    wake_writers(r);
 }
 
 static const http_user_ops response_ops = {

@@ -67,7 +67,7 @@ struct ResponseObject {
     waiter answered_by;       /* of who waits for the head */
     PyObject *failure;        /* strong: why there will be no head */
     PyObject *upload;         /* strong: task that sends the body, or NULL */
-    PyObject *drained;        /* strong: future of the upload that waits for room in the socket */
+    PyObject *drained;        /* strong: list, futures of who waits for room in the socket, of the upload; or NULL */
     PyObject *continued;      /* strong: future of the upload that waits for 100 Continue */
     deadline total;           /* of the whole, until the body is there */
     buf *trailers;            /* raw: as they came, or NULL */
@@ -109,7 +109,6 @@ BodyObject *response_content(ResponseObject *r);
 void response_release(ResponseObject *r);
 /* It fails now with `exc`, borrowed, from our side. PYCALL. */
 void response_fail(ResponseObject *r, PyObject *exc);
-void response_wake(ResponseObject *r, PyObject **future); /* which is let go. PYCALL */
 void response_wake_caller(ResponseObject *r); /* who waits for a connection or for the head. PYCALL */
 
 /* ---- response_read.c */

@@ -15,11 +15,14 @@ refuse_write(ResponseObject *r)
 }
 
 static PyObject *
-wait_for(ResponseObject *r, PyObject **slot)
+wait_for_room(ResponseObject *r)
 {
     PyObject *future = loop_create_future((PyObject *)r->loop, NULL);
-    if (future != NULL) {
-        Py_XSETREF(*slot, Py_NewRef(future));
+    if (r->drained == NULL && future != NULL) {
+        r->drained = PyList_New(0);
+    }
+    if (r->drained == NULL || future == NULL || PyList_Append(r->drained, future) < 0) {
+        Py_CLEAR(future);
     }
     return future;
 }
@@ -54,7 +57,7 @@ response_write(PyObject *self, PyObject *data)
     }
     PyObject *answer = more < 0                             ? NULL
                        : more > 0 || r->user.conn == NULL   ? coro_noop(r->loop->st)
-                                                            : wait_for(r, &r->drained);
+                                                            : wait_for_room(r);
     Py_DECREF(self);
     return answer;
 }
@@ -84,7 +87,14 @@ response_wait_continued(PyObject *self, PyObject *Py_UNUSED(unused))
     if (r->may_continue) {
         return coro_noop(r->loop->st);
     }
-    return r->user.conn == NULL ? refuse_write(r) : wait_for(r, &r->continued);
+    if (r->user.conn == NULL) {
+        return refuse_write(r);
+    }
+    PyObject *future = loop_create_future((PyObject *)r->loop, NULL);
+    if (future != NULL) {
+        Py_XSETREF(r->continued, Py_NewRef(future));
+    }
+    return future;
 }
 
 PyObject *

@@ -378,3 +378,41 @@ def test_output_size_and_upload_complete(client, tmp_path, kind):
             assert size == len(asked.head) + len(asked.body)
 
     client.run(main)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_several_tasks_write_a_body(client, cancelled):
+    """Each waits for room; that one does so no longer is nothing to the others (aiohttp's request
+    fails then)."""
+    if cancelled and not client.ours:
+        return
+    sizes = [4 << 20, 5 << 20, 6 << 20]
+
+    class Gathered(client.http.Payload):
+        def decode(self, encoding="utf-8", errors="strict"):
+            return "body"
+
+        async def write(self, writer):
+            writing = [asyncio.ensure_future(writer.write(bytes(size))) for size in sizes]
+            await asyncio.sleep(0)
+            if cancelled:
+                writing[1].cancel()
+            await asyncio.gather(*writing, return_exceptions=cancelled)
+
+        async def write_with_length(self, writer, content_length):
+            await self.write(writer)
+
+    async def script(peer):
+        peer.transport.pause_reading()
+        await asyncio.sleep(0.1)
+        peer.transport.resume_reading()
+        asked = await peer.request()
+        assert len(asked.body) > sum(sizes)
+        peer.send(response(b"ok"))
+
+    async def main():
+        async with raw(script) as server, client.session() as http:
+            async with http.post(server.url, data=Gathered(None)) as answer:
+                assert await answer.read() == b"ok"
+
+    client.run(main)
