@@ -79,6 +79,18 @@ deliver_bytes_to_method(receiver *rx, const char *base, Py_ssize_t n)
     return deliver_bytes_to(rx, rx->protocol, base, n);
 }
 
+/* A protocol that has no data_received, or had none when it was set: the AttributeError is what asyncio tells, too. */
+static COLD int
+deliver_unnamed(receiver *rx, const char *base, Py_ssize_t n)
+{
+    PyObject *callback = PyObject_GetAttr(rx->protocol, rx->loop->st->n_data_received);
+    if (callback == NULL) {
+        return -1;
+    }
+    Py_XSETREF(rx->on_data, callback);
+    return deliver_bytes(rx, base, n);
+}
+
 /* ---- BufferedProtocol ---------------------------------------------------------------- */
 
 /* An empty buffer has its own error, also where it is empty and read-only. */
@@ -384,7 +396,7 @@ choose(receiver *rx)
             Py_DECREF(on_data);
             if (PyObject_GetOptionalAttr(rx->protocol, st->n_data_received, &on_data) == 0) {
                 on_data = choose_unnamed(rx, &get_buffer);
-                deliver = get_buffer != NULL ? deliver_buffer : deliver;
+                deliver = get_buffer != NULL ? deliver_buffer : deliver_unnamed;
             }
             if (get_buffer == NULL && on_data != NULL && PyMethod_Check(on_data)
                 && PyMethod_GET_SELF(on_data) == rx->protocol) {
@@ -408,7 +420,7 @@ receiver_set(receiver *rx, PyObject *protocol)
 {
     PyObject *old = rx->protocol;
     rx->protocol = Py_NewRef(protocol);
-    if ((protocol != Py_None || rx->deliver == deliver_native) && choose(rx) < 0) {
+    if (choose(rx) < 0) {
         Py_SETREF(rx->protocol, old);
         return -1;
     }

@@ -313,6 +313,32 @@ def test_fault_15_set_protocol_in_data_received(loop):
     run(loop, main)
 
 
+@pytest.mark.parametrize("before", ["plain", "streams"])
+def test_no_protocol(loop, contexts, before):
+    """After set_protocol(None) data are an error, and nothing is called that was set before."""
+
+    async def main():
+        a, b = socket.socketpair()
+        protocol = support.Recorder()
+        if before == "streams":
+            reader = asyncio.StreamReader()
+            protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.create_connection(lambda: protocol, sock=a)
+        transport.set_protocol(None)
+        assert transport.get_protocol() is None
+        b.send(b"data")
+        await support.settle()
+        assert [type(c["exception"]) for c in contexts] == [AttributeError] * 2
+        assert "'data_received'" in str(contexts[0]["exception"])
+        assert "'connection_lost'" in str(contexts[1]["exception"])
+        if before == "streams":
+            assert reader._buffer == b""
+        assert b.recv(1) == b""
+        b.close()
+
+    run(loop, main)
+
+
 def test_fault_15_to_buffered_and_back(loop):
     async def main():
         async with support.connected() as (transport, plain, peer):
