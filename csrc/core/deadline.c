@@ -32,6 +32,11 @@ arm(LoopObject *loop, double when, double now)
     if (when >= loop->deadline_armed || !loop->uv_open) {
         return;
     }
+    if (UNLIKELY(loop->in_poll)) { /* another thread: see loop_touch_later() */
+        loop->deadlines_due = 1;
+        loop_wake(loop);
+        return;
+    }
     double ms = ceil((when - now) * 1e3);
     uint64_t timeout = ms <= 0 ? 0 : ms >= LONGEST_MS ? LONGEST_MS : (uint64_t)ms;
     uv_timer_start(&loop->deadline_timer, on_timer, timeout, 0);

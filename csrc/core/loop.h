@@ -321,6 +321,20 @@ loop_touch(LoopObject *loop, loop_owned *owned)
     }
 }
 
+/* While the loop sleeps another thread runs: the program's, or one that happens to destroy what was dropped. libuv may then be
+ * anywhere between its poll and our callback, which waits for the GIL, and nothing of it may be touched. True: it sleeps;
+ * `owned` is looked at before the next poll, which is soon. */
+static inline int
+loop_touch_later(LoopObject *loop, loop_owned *owned)
+{
+    if (LIKELY(!loop->in_poll)) {
+        return 0;
+    }
+    loop_touch(loop, owned);
+    loop_wake(loop);
+    return 1;
+}
+
 /* The uv handles of `owned` are closed: let go. May free the object. */
 static inline void
 loop_disown(loop_owned *owned)

@@ -19,6 +19,9 @@ loop_push(LoopObject *loop, HandleObject *handle)
         return -1;
     }
     Py_INCREF(handle);
+    if (UNLIKELY(loop->in_poll)) { /* another thread, by call_soon_threadsafe() or not */
+        loop_wake(loop);
+    }
     return 0;
 }
 
@@ -103,11 +106,7 @@ loop_call_soon_threadsafe(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (UNLIKELY(self->debug) && loop_debug_check(self, call.args[0], "call_soon_threadsafe", 0) < 0) {
         return NULL;
     }
-    PyObject *h = for_program(self, loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1, call.context));
-    if (h != NULL) {
-        loop_wake(self);
-    }
-    return h;
+    return for_program(self, loop_call_soon(self, call.args[0], call.args + 1, call.nargs - 1, call.context));
 }
 
 int

@@ -95,8 +95,17 @@ on_touched(loop_owned *owned)
 {
     StreamObject *s = CONTAINER_OF(owned, StreamObject, owned);
     struct stat st;
-    if (!s->uv_live || (!s->reading && s->write_req == NULL) || (fstat(s->fd, &st) == 0 && S_ISSOCK(st.st_mode))) {
-        return; /* closed by us, or with nothing to tell, or in order */
+    int untold = s->untold;
+    s->untold = 0;
+    if (!s->uv_live || (!s->reading && s->write_req == NULL && !untold)) {
+        return; /* closed by us, or with nothing to tell */
+    }
+    if (fstat(s->fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        if (UNLIKELY(untold)) {
+            stream_tell_reading(s);
+            stream_submit_left(s);
+        }
+        return;
     }
     Py_INCREF(s);
     uvolt_raise_uv(-EBADF);

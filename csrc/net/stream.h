@@ -63,6 +63,7 @@ struct StreamObject {
     unsigned paused : 1;        /* pause_reading() */
     unsigned reading : 1;       /* uv_read_start is in effect */
     unsigned in_alloc : 1;      /* inside alloc_cb: uv_read_stop must wait */
+    unsigned untold : 1;        /* of what another thread wants, see loop_touch_later(), libuv knows nothing yet */
     unsigned closing : 1;
     unsigned eof_sent : 1;      /* write_eof() */
     unsigned eof_received : 1;
@@ -92,6 +93,7 @@ PyObject *stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 /* ---- stream_read.c */
 void stream_start_reading(StreamObject *s);
 void stream_stop_reading(StreamObject *s);
+void stream_tell_reading(StreamObject *s); /* to libuv: what was wanted while it could not be told */
 int stream_set_protocol(StreamObject *s, PyObject *protocol); /* -1 with an exception */
 /* Is the connection open and nothing there to be read? One system call. */
 int stream_is_quiet(const StreamObject *s);
@@ -111,6 +113,7 @@ int stream_send(StreamObject *s, const char *base, size_t len);
 int stream_send_with(StreamObject *s, const char *base, size_t len, PyObject *bytes);
 PyObject *stream_bytes_list(PyObject *iterable); /* its items as exact bytes; new list. PYCALL */
 size_t stream_pending(const StreamObject *s); /* bytes accepted by write() and not sent */
+void stream_submit_left(StreamObject *s); /* to libuv: what waits while it could not be told */
 void stream_drop_queue(StreamObject *s);
 void stream_forget_writes(StreamObject *s); /* the handle is closed: drop what libuv had as well */
 /* set_write_buffer_limits() for a user in C: -1 with what pause_writing() raised. PYCALL. */

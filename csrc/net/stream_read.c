@@ -71,8 +71,8 @@ on_alloc(uv_handle_t *handle, size_t Py_UNUSED(hint), uv_buf_t *buf)
     loop_enter(s->loop);
     buf->base = NULL;
     buf->len = 0;
-    if (UNLIKELY(s->loop->raised != NULL)) {
-        return; /* leave the bytes in the socket until the loop runs again */
+    if (UNLIKELY(s->loop->raised != NULL || !s->reading)) {
+        return; /* leave the bytes in the socket until the loop runs, or reads, again */
     }
     s->in_alloc = 1;
     s->sink->alloc(s, buf);
@@ -120,7 +120,10 @@ on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
     StreamObject *s = CONTAINER_OF((uv_tcp_t *)stream, StreamObject, uv);
     loop_enter(s->loop);
     if (UNLIKELY(!s->reading)) {
-        uv_read_stop(stream); /* stopped inside alloc: now is the time */
+        uv_read_stop(stream); /* stopped inside alloc, or by another thread: now is the time */
+        if (s->untold && nread == UV_EOF) {
+            return; /* comes again when reading is resumed */
+        }
     }
     Py_INCREF(s);
     if (UNLIKELY(nread <= 0)) {
@@ -163,6 +166,32 @@ stream_read_left(const StreamObject *s, char *base, size_t room)
 /* ---- starting and stopping ----------------------------------------------------------------- */
 
 void
+stream_tell_reading(StreamObject *s)
+{
+    if (!s->reading) {
+        uv_read_stop((uv_stream_t *)&s->uv);
+        return;
+    }
+    int err = uv_read_start((uv_stream_t *)&s->uv, on_alloc, on_read);
+    if (err < 0 && err != UV_EALREADY) {
+        s->reading = 0;
+        uvolt_raise_uv(err);
+        stream_fatal(s, "Fatal read error on socket transport");
+    }
+}
+
+/* Is it no time to touch libuv? Then on_touched() does what is left. */
+static inline int
+is_for_later(StreamObject *s)
+{
+    if (LIKELY(!s->in_alloc && !loop_touch_later(s->loop, &s->owned))) {
+        return 0;
+    }
+    s->untold |= !s->in_alloc;
+    return 1;
+}
+
+void
 stream_start_reading(StreamObject *s)
 {
     if (s->reading || s->paused || s->closing || s->eof_received || !s->uv_live) {
@@ -170,13 +199,8 @@ stream_start_reading(StreamObject *s)
     }
     s->reading = 1;
     loop_touch(s->loop, &s->owned);
-    if (!s->in_alloc) {
-        int err = uv_read_start((uv_stream_t *)&s->uv, on_alloc, on_read);
-        if (err < 0 && err != UV_EALREADY) {
-            s->reading = 0;
-            uvolt_raise_uv(err);
-            stream_fatal(s, "Fatal read error on socket transport");
-        }
+    if (!is_for_later(s)) {
+        stream_tell_reading(s);
     }
 }
 
@@ -185,7 +209,7 @@ stream_stop_reading(StreamObject *s)
 {
     if (s->reading) {
         s->reading = 0;
-        if (!s->in_alloc && s->uv_live) {
+        if (s->uv_live && !is_for_later(s)) {
             if (s->write_req != NULL) { /* otherwise libuv forgets the descriptor, and tells epoll nothing */
                 loop_touch(s->loop, &s->owned);
             }

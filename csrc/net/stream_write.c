@@ -270,6 +270,10 @@ submit(StreamObject *s)
     if (s->write_req != NULL || s->queued == 0) {
         return 0;
     }
+    if (UNLIKELY(loop_touch_later(s->loop, &s->owned))) {
+        s->untold = 1;
+        return 0;
+    }
     uv_write_t *req = malloc(sizeof(*req));
     if (req == NULL) {
         return UV_ENOMEM;
@@ -298,6 +302,16 @@ submit(StreamObject *s)
         free(req);
     }
     return err;
+}
+
+void
+stream_submit_left(StreamObject *s)
+{
+    int err = submit(s);
+    if (err < 0) {
+        uvolt_raise_uv(err);
+        stream_fatal(s, "Fatal write error on socket transport");
+    }
 }
 
 /* The socket took something: who waited for that? */

@@ -75,7 +75,15 @@ on_touched(loop_owned *owned)
 {
     UdpObject *u = CONTAINER_OF(owned, UdpObject, owned);
     struct stat st;
-    if (!u->uv_live || (fstat(u->fd, &st) == 0 && S_ISSOCK(st.st_mode))) {
+    int untold = u->untold;
+    u->untold = 0;
+    if (!u->uv_live) {
+        return;
+    }
+    if (fstat(u->fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        if (UNLIKELY(untold)) {
+            udp_tell_interest(u);
+        }
         return;
     }
     Py_INCREF(u);

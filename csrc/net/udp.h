@@ -44,6 +44,7 @@ typedef struct UdpObject {
     char connected;             /* the socket has a peer: send() */
     char anonymous;             /* its peer is a Unix socket without a name */
     char uv_live;               /* the uv handle is open */
+    char untold;                /* of `interest`, which another thread has changed, see loop_touch_later() */
     char made;                  /* connection_made was called */
     char paused;                /* pause_reading() */
     char closing;
@@ -63,6 +64,7 @@ int udp_schedule_lost(UdpObject *u, PyObject *exc); /* -1 with an exception */
 /* ---- udp_io.c */
 /* Tell libuv what to watch for now. An error is fatal to the transport. PYCALL then. */
 void udp_update_interest(UdpObject *u);
+void udp_tell_interest(UdpObject *u); /* to libuv */
 void udp_drop_queue(UdpObject *u);
 PyObject *udp_read_ready(PyObject *, PyObject *);
 PyObject *udp_sendto(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);

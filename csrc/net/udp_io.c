@@ -638,6 +638,16 @@ udp_update_interest(UdpObject *u)
     }
     u->interest = events;
     loop_touch(u->loop, &u->owned);
+    u->untold = loop_touch_later(u->loop, &u->owned);
+    if (LIKELY(!u->untold)) {
+        udp_tell_interest(u);
+    }
+}
+
+void
+udp_tell_interest(UdpObject *u)
+{
+    int events = u->interest;
     int err = events ? uv_poll_start(&u->uv, events, on_poll) : uv_poll_stop(&u->uv);
     if (err < 0) {
         u->interest = 0;

@@ -293,3 +293,58 @@ def test_a_response_that_comes_back_when_its_content_has_gone() -> None:
                 await answer.read()
 
     uvolt.run(main())
+
+
+RESPONSE_DROPPED_ELSEWHERE = """
+import asyncio, ctypes, gc, socket, sys, threading
+import uvolt
+from uvolt import http
+
+libc = ctypes.PyDLL(None)  # its calls keep the GIL
+sys.setswitchinterval(10)
+HEAD = b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
+CHUNK = b"2\\r\\nok\\r\\n"
+
+class Response(http.ClientResponse):
+    pass
+
+def act(peer):
+    peer.settimeout(20)
+    peer.recv(4096)
+    peer.sendall(HEAD)
+    threading.Event().wait(0.2)  # the loop has the answer, and sleeps
+    assert libc.send(peer.fileno(), CHUNK, len(CHUNK), 0) == len(CHUNK)
+    libc.usleep(20_000)  # now it waits for the GIL
+    gc.collect()
+
+async def main(listener):
+    gc.disable()
+    connector = http.TCPConnector(limit=1)
+    async with http.ClientSession(connector=connector, response_class=Response) as session:
+        url = "http://127.0.0.1:%d/" % listener.getsockname()[1]
+        asking = asyncio.ensure_future(session.get(url))
+        await asyncio.sleep(0.05)
+        peer = listener.accept()[0]
+        threading.Thread(target=act, args=(peer,)).start()
+        answer = await asking
+        answer.itself = [answer]
+        del answer, asking
+        second = asyncio.ensure_future(session.get(url))  # waits for the slot
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        next_peer = await loop.sock_accept(listener)  # nothing else wakes the loop
+        next_peer[0].sendall(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")
+        print((await second).status)
+        peer.close()
+        next_peer[0].close()
+
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    listener.setblocking(False)
+    uvolt.run(main(listener))
+"""
+
+
+def test_a_response_that_another_thread_collects() -> None:
+    """As the loop is about to read more of it: the slot is the next request's at once."""
+    out = support.script("uvolt", RESPONSE_DROPPED_ELSEWHERE)
+    assert out == "204\n"

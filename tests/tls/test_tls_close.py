@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import socket
 import ssl
+import sys
+import threading
 import time
 
 import pytest
@@ -42,6 +45,34 @@ def test_close_says_so(loop, certs, role, version):
             assert transport.is_closing() is True
 
     run(loop, main)
+
+
+def test_aborted_by_another_thread_as_the_end_comes(loop, certs, role):
+    """The loop has left its poll, and waits for the GIL that abort() has."""
+    libc = ctypes.PyDLL(None)  # its calls keep the GIL
+
+    def act(transport, peer):
+        assert libc.shutdown(peer.sock.fileno(), socket.SHUT_WR) == 0
+        libc.usleep(20_000)
+        transport.abort()
+
+    async def main():
+        async with connected(certs, role) as (transport, protocol, peer):
+            thread = threading.Timer(0.05, act, (transport, peer))  # by then the loop sleeps
+            thread.start()
+            await asyncio.sleep(0.3)  # asyncio may sleep on otherwise
+            await protocol.gone()
+            thread.join()
+            assert protocol.lost is None
+            assert protocol.count("connection_lost") == 1
+            assert protocol.count("eof_received") == 0
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(10)
+    try:
+        run(loop, main)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_close_is_not_at_once(loop, certs, role):
