@@ -330,10 +330,12 @@ def test_what_follows_an_upgrade(method: str, length: bytes) -> None:
 def test_a_transport_whose_protocol_is_taken_away() -> None:
     """What comes then is an error of the program's, as for any protocol that cannot take it."""
 
+    taken = asyncio.Event()
+
     async def script(peer: Any) -> None:
         await peer.request()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
-        await asyncio.sleep(0.05)
+        await taken.wait()
         peer.send(b"more")
         await peer.gone()
 
@@ -345,7 +347,8 @@ def test_a_transport_whose_protocol_is_taken_away() -> None:
             answer = await http.get(server.url)
             conn = answer.connection
             conn.transport.set_protocol(None)
-            await asyncio.sleep(0.2)
+            taken.set()
+            await support.until(lambda: said)
             answer.release()
             conn.connection_lost(None)  # nobody else tells it
         assert "Fatal error: protocol.data_received() call failed." in said
