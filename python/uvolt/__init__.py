@@ -1,7 +1,9 @@
 """uvolt: an asyncio event loop in C on libuv.
 
 ``uvolt.install()`` makes asyncio use it; ``uvolt.run(main())`` runs one coroutine on it. Everything
-else is asyncio's own interface: see https://docs.python.org/3/library/asyncio.html.
+else is asyncio's own interface: see https://docs.python.org/3/library/asyncio.html. ``uvolt.http``
+is an HTTP client with aiohttp's interface; ``uvolt.install(aiohttp=True)`` puts it under aiohttp's
+own names.
 """
 
 from __future__ import annotations
