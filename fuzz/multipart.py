@@ -27,6 +27,7 @@ import aiohttp.multipart
 import aiohttp.streams
 
 import uvolt
+import uvolt.http.multipart
 from uvolt import http
 from uvolt.http.exceptions import HttpProcessingError
 
