@@ -38,10 +38,13 @@ note_slow(UdpObject *u, PyObject *const *args, size_t nargs, PyObject *name, dou
 }
 
 /* protocol.name(a, b) in the transport's context; b may be NULL. An exception is reported, the transport
- * goes on, as on asyncio. */
+ * goes on, as on asyncio. Not after connection_lost(), which may run the loop. */
 static void
 tell(UdpObject *u, PyObject *name, PyObject *a, PyObject *b)
 {
+    if (UNLIKELY(u->protocol == NULL)) {
+        return;
+    }
     PyObject *args[] = {NULL, Py_NewRef(u->protocol), a, b}, *r = NULL;
     size_t nargs = a == NULL ? 1 : b == NULL ? 2 : 3;
     double start = UNLIKELY(u->loop->debug && !u->in_reader) ? clock_now() : 0;
@@ -188,9 +191,7 @@ static void
 deliver_error(UdpObject *u)
 {
     PyObject *exc = PyErr_GetRaisedException();
-    if (u->protocol != NULL) {
-        tell(u, u->loop->st->n_error_received, exc, NULL);
-    }
+    tell(u, u->loop->st->n_error_received, exc, NULL);
     Py_XDECREF(exc);
 }
 

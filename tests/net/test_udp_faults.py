@@ -564,3 +564,32 @@ def test_add_reader_is_refused(loop):
         await close(a)
 
     run(loop, main)
+
+
+def test_connection_lost_by_hand_that_runs_the_loop(loop):
+    """A datagram that comes meanwhile finds no protocol."""
+
+    class Protocol(asyncio.DatagramProtocol):
+        lost = 0
+
+        def connection_lost(self, exc):
+            self.lost += 1
+            loop.call_soon(int)
+            for _ in range(3):
+                loop._run_once()
+                loop.call_soon(int)
+
+    async def main():
+        transport, protocol = await loop.create_datagram_endpoint(
+            Protocol, local_addr=(support.LOCALHOST, 0)
+        )
+        name = transport.get_extra_info("sockname")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for _ in range(10):
+                sender.sendto(b"x", name)
+        loop.call_soon(transport._call_connection_lost, None)
+        await support.until(lambda: protocol.lost)
+        await support.settle()
+        assert protocol.lost == 1
+
+    run(loop, main)
