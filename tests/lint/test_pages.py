@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import registry  # noqa: E402
+
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]
     + [*ROOT.glob("tests/suites/*.md")]
@@ -68,6 +73,16 @@ def test_targets_of_make_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for name in {n for text in quoted(page) for n in re.findall(r"^make ([\w-]+)", text)}:
         assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
+
+
+@parametrize
+def test_cases_of_benchmarks_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8").replace("\n    ", "\n")
+    commands = r"(?:benchmarks/(?:run|instructions)\.py|-m benchmarks)((?: [^-#`\s)][^`\s)]*)+)"
+    for words in re.findall(commands, text):
+        for word in words.replace("'", "").split():
+            if word not in ("CASE", "FILE"):
+                assert registry.select([word]), word
 
 
 def test_switches_and_functions_exist() -> None:
