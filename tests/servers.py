@@ -143,6 +143,7 @@ def process(
             env={**environment(), **(env or {})},
             start_new_session=True,  # Ctrl-C at the tests is not the server's to see
         )
+    support.SERVERS.add(child.pid)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not ready():
@@ -161,6 +162,8 @@ def process(
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             raise
+        finally:
+            support.SERVERS.remove(child.pid)
 
 
 def answers(port: int) -> bool:

@@ -20,7 +20,8 @@ def child_watcher(clean):
     yield
     with contextlib.suppress(ChildProcessError):
         pid, status = os.waitpid(-1, os.WNOHANG)
-        pytest.fail(f"a child is left: {pid} {status}")
+        if pid or not support.SERVERS:
+            pytest.fail(f"a child is left: {pid} {status}")
 
 
 def run(loop, main):

@@ -31,6 +31,7 @@ PY = sys.version_info[:2]
 SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
 SLOW = float(os.environ.get("UVOLT_TEST_SLOW", "4" if SANITIZED else "1"))
 LOCALHOST = "127.0.0.1"
+SERVERS: set[int] = set()  # process ids of what runs for more than a test
 
 if "uvolt" in LOOPS:
     import uvolt

@@ -171,6 +171,7 @@ def test_unix_socket_and_tls(loop, redis):
             async with connected(redis, **more) as client:
                 await client.set("big", data)
                 assert await client.get("big") == data
+                await client.delete("n")
                 values = await asyncio.gather(*(client.incr("n") for _ in range(50)))
                 assert sorted(values) == list(range(1, 51))
         with pytest.raises(redis_py.ConnectionError, match="certificate verify failed"):
