@@ -88,6 +88,8 @@ on_loop_close(loop_owned *owned)
     close_handle(s);
 }
 
+static void lose_now(StreamObject *s, PyObject *exc);
+
 /* Before a poll that would tell epoll of a change: is the descriptor still a socket? If not, somebody
  * closed it under us, and libuv must not see it again. */
 static void
@@ -97,6 +99,16 @@ on_touched(loop_owned *owned)
     struct stat st;
     int untold = s->untold;
     s->untold = 0;
+    if (UNLIKELY(s->lost_due)) {
+        s->lost_due = 0;
+        Py_INCREF(s);
+        PyErr_NoMemory();
+        PyObject *exc = PyErr_GetRaisedException();
+        lose_now(s, exc);
+        Py_DECREF(exc);
+        Py_DECREF(s);
+        return;
+    }
     if (!s->uv_live || (!s->reading && s->write_req == NULL && !untold)) {
         return; /* closed by us, or with nothing to tell */
     }
@@ -183,6 +195,16 @@ stream_connection_lost(PyObject *op, PyObject *exc)
     return r;
 }
 
+static void
+lose_now(StreamObject *s, PyObject *exc)
+{
+    PyObject *r = stream_connection_lost((PyObject *)s, exc);
+    if (r == NULL) {
+        loop_error(s->loop, "Exception in callback connection_lost()", (PyObject *)s, s->to.protocol);
+    }
+    Py_XDECREF(r);
+}
+
 int
 stream_schedule_lost(StreamObject *s, PyObject *exc)
 {
@@ -192,6 +214,18 @@ stream_schedule_lost(StreamObject *s, PyObject *exc)
     Py_XDECREF(method);
     Py_XDECREF(h);
     return h == NULL ? -1 : 0;
+}
+
+void
+stream_lose(StreamObject *s, PyObject *exc)
+{
+    if (UNLIKELY(stream_schedule_lost(s, exc) < 0)) {
+        loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->to.protocol);
+        s->lost_due = 1;
+        if (!loop_touch_later(s->loop, &s->owned)) {
+            loop_touch(s->loop, &s->owned);
+        }
+    }
 }
 
 void
@@ -209,8 +243,8 @@ stream_force_close(StreamObject *s, PyObject *exc)
     if (s->empty_waiter != NULL && s->uv_live) { /* loop.sendfile() has a duplicate of the descriptor */
         shutdown(s->fd, SHUT_RDWR);
     }
-    if (s->uv_live && stream_schedule_lost(s, exc) < 0) {
-        loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->to.protocol);
+    if (s->uv_live) {
+        stream_lose(s, exc);
     }
 }
 
@@ -224,11 +258,7 @@ stream_end(StreamObject *s)
     stream_drop_queue(s);
     s->closing = 1;
     s->conn_lost++;
-    PyObject *r = stream_connection_lost((PyObject *)s, Py_None);
-    if (r == NULL) {
-        loop_error(s->loop, "Exception in callback connection_lost()", (PyObject *)s, s->to.protocol);
-    }
-    Py_XDECREF(r);
+    lose_now(s, Py_None);
 }
 
 void

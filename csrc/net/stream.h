@@ -63,6 +63,7 @@ struct StreamObject {
     unsigned paused : 1;        /* pause_reading() */
     unsigned reading : 1;       /* uv_read_start is in effect */
     unsigned in_alloc : 1;      /* inside alloc_cb: uv_read_stop must wait */
+    unsigned lost_due : 1;      /* connection_lost is to be called before the next poll: there was no memory to schedule it */
     unsigned untold : 1;        /* of what another thread wants, see loop_touch_later(), libuv knows nothing yet */
     unsigned closing : 1;
     unsigned eof_sent : 1;      /* write_eof() */
@@ -88,6 +89,8 @@ void stream_force_close(StreamObject *s, PyObject *exc); /* never fails; borrowe
  * Takes exceptions itself. PYCALL. */
 void stream_end(StreamObject *s);
 int stream_schedule_lost(StreamObject *s, PyObject *exc);
+/* The same, and never fails: without memory it comes before the next poll, with MemoryError. PYCALL. */
+void stream_lose(StreamObject *s, PyObject *exc);
 PyObject *stream_make(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 
 /* ---- stream_read.c */

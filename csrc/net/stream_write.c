@@ -333,9 +333,7 @@ flush_done(StreamObject *s)
     }
     if (s->closing) {
         s->conn_lost++;
-        if (stream_schedule_lost(s, Py_None) < 0) {
-            loop_error(s->loop, "Cannot schedule connection_lost", (PyObject *)s, s->to.protocol);
-        }
+        stream_lose(s, Py_None);
     }
     else if (s->eof_sent) {
         shutdown(s->fd, SHUT_WR);

@@ -202,3 +202,44 @@ def test_fault_57_an_allocation_fails(loop_name, scenario, attempts, engine):
         options=("-X", "faulthandler"),
     )
     assert "'raised'" in out and "'done'" in out
+
+
+ABORT = (
+    nomemory_support.COMMON
+    + """
+class Peer(asyncio.Protocol):
+    def connection_lost(self, exc):
+        lost.append(exc)
+
+
+async def main():
+    listener = socket.create_server(("127.0.0.1", 0))
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(Peer, *listener.getsockname())
+    accepted, _ = listener.accept()
+    _testcapi.set_nomemory(0)
+    transport.abort()
+    _testcapi.remove_mem_hooks()
+    assert not lost
+    while not lost:
+        await asyncio.sleep(0.01)
+    assert accepted.recv(1) == b""
+    accepted.close()
+    listener.close()
+
+
+lost = []
+loop = new_loop()
+loop.set_exception_handler(lambda *_: None)
+loop.run_until_complete(asyncio.wait_for(main(), 10))
+loop.close()
+print(type(lost[0]).__name__, len(lost))
+"""
+)
+
+
+def test_no_memory_at_all_while_a_connection_is_aborted(loop_name):
+    """Its socket is closed and its protocol told."""
+    support.oracle_lacks(loop_name, True, "abort() raises, the socket stays open")
+    out = support.script(loop_name, ABORT, stderr=None, options=("-X", "faulthandler"))
+    assert out == "MemoryError 1\n"
