@@ -196,8 +196,8 @@ engine_init(tls_engine *e, LoopObject *loop, PyObject *context, int server_side,
         return -1;
     }
     if (direct) { /* wrap_bio() wants two: the same unused ones for all, until they are replaced */
-        e->incoming = Py_NewRef(api->bio);
-        e->outgoing = Py_NewRef(api->bio);
+        e->incoming = Py_NewRef(api->incoming);
+        e->outgoing = Py_NewRef(api->outgoing);
     }
     else if (make_bios(e) < 0) {
         return -1;
@@ -294,7 +294,9 @@ explain(tls_engine *e, int result)
     unsigned long code = e->api->ERR_peek_last_error();
     const char *library = code ? e->api->ERR_lib_error_string(code) : NULL;
     const char *reason = code ? e->api->ERR_reason_error_string(code) : NULL;
-    PyObject *exc = PyObject_CallMethod(e->loop->st->tls_support, "error", "izz", error, library, reason);
+    long verified = e->api->SSL_get_verify_result(e->ssl); /* a certificate that was asked for after the handshake */
+    PyObject *exc = PyObject_CallMethod(e->loop->st->tls_support, "error", "izzlz", error, library, reason, verified,
+                                        e->api->X509_verify_cert_error_string(verified));
     e->api->ERR_clear_error();
     if (exc != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);

@@ -122,7 +122,8 @@ verify(openssl_api *api, PyObject *specimen)
     if (why == NULL) {
         api->ssl_type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(ssl));
         api->object_type = Py_NewRef(object);
-        api->bio = Py_NewRef(in);
+        api->incoming = Py_NewRef(in);
+        api->outgoing = Py_NewRef(out);
     }
     return why;
 }
@@ -186,7 +187,8 @@ openssl_release(core_state *st)
     if (api != NULL) {
         Py_DECREF(api->ssl_type);
         Py_DECREF(api->object_type);
-        Py_DECREF(api->bio);
+        Py_DECREF(api->incoming);
+        Py_DECREF(api->outgoing);
         /* Not api->method: an SSLObject that somebody keeps has a BIO made with it. */
         free(api);
     }

@@ -35,6 +35,7 @@ enum {
     X(SSL_write, int, (SSL *, const void *, int))                                                  \
     X(SSL_has_pending, int, (const SSL *))                                                         \
     X(SSL_get_error, int, (const SSL *, int))                                                      \
+    X(SSL_get_verify_result, long, (const SSL *))                                                  \
     X(SSL_get_SSL_CTX, SSL_CTX *, (const SSL *))                                                   \
     X(SSL_get_ex_data, void *, (const SSL *, int))                                                 \
     X(SSL_get_rbio, BIO *, (const SSL *))                                                          \
@@ -56,6 +57,7 @@ enum {
     X(ERR_peek_last_error, unsigned long, (void))                                                  \
     X(ERR_reason_error_string, const char *, (unsigned long))                                      \
     X(ERR_lib_error_string, const char *, (unsigned long))                                         \
+    X(X509_verify_cert_error_string, const char *, (long))                                         \
     X(OpenSSL_version_num, unsigned long, (void))
 
 typedef struct openssl_api {
@@ -65,7 +67,8 @@ typedef struct openssl_api {
     BIO_METHOD *method;      /* raw: of the engine's BIOs, made by the engine; lives as long as they may */
     PyTypeObject *ssl_type;  /* strong: _ssl._SSLSocket */
     PyObject *object_type;   /* strong: ssl.SSLObject */
-    PyObject *bio;           /* strong: a MemoryBIO for wrap_bio() to see; never used */
+    /* strong: what wrap_bio() is given, never used. Two: of one BIO in both places _ssl lets a reference stay behind. */
+    PyObject *incoming, *outgoing;
     Py_ssize_t ssl_offset;   /* of the SSL pointer in an _SSLSocket */
 } openssl_api;
 

@@ -104,8 +104,11 @@ def specimen() -> tuple[Any, Any, Any, Any, Any]:
     return ssl.SSLObject, context._wrap_bio(incoming, outgoing, False), context, incoming, outgoing
 
 
-def error(code: int, library: str | None, reason: str | None) -> Exception:
-    """The exception for an error of OpenSSL, as Python's ssl module would raise it."""
+def error(
+    code: int, library: str | None, reason: str | None, verified: int, why: str | None
+) -> Exception:
+    """The exception for an error of OpenSSL, as Python's ssl module would raise it. `verified` and
+    `why` are what the last verification of the peer's certificate found."""
     if reason is None:
         return ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
     mnemonic = reason.upper().replace(" ", "_")
@@ -113,8 +116,12 @@ def error(code: int, library: str | None, reason: str | None) -> Exception:
     kind: type[ssl.SSLError] = ssl.SSLError
     if mnemonic == "UNEXPECTED_EOF_WHILE_READING":
         kind, code = ssl.SSLEOFError, 8
-    exc = kind(code, f"[{area}: {mnemonic}] {reason}")
+    if mnemonic == "CERTIFICATE_VERIFY_FAILED":
+        kind, reason = ssl.SSLCertVerificationError, f"{reason}: {why}"
+    exc: Any = kind(code, f"[{area}: {mnemonic}] {reason}")
     exc.library, exc.reason = area, mnemonic
+    if kind is ssl.SSLCertVerificationError:
+        exc.verify_code, exc.verify_message = verified, why
     return exc
 
 

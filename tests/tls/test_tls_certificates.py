@@ -233,6 +233,36 @@ def test_client_certificate_is_optional(loop, certs, role, version):
     run(loop, main)
 
 
+@pytest.mark.parametrize("send", [None, False, True])
+def test_certificate_asked_for_later(loop, certs, send):
+    """TLS 1.3: the server asks after the handshake; what it gets is checked while it reads."""
+
+    async def main():
+        client, server = with_client_certificates(certs, "1.3", ssl.CERT_REQUIRED, send)
+        client.post_handshake_auth = server.post_handshake_auth = True
+        async with connected(certs, "server", contexts=(client, server)) as (_, protocol, peer):
+            tls = protocol.transport.get_extra_info("ssl_object")
+            assert not tls.getpeercert()
+            tls.verify_client_post_handshake()
+            protocol.transport.write(b"who?")
+            assert await blocking(peer.recv) == b"who?"
+            await blocking(peer.send, b"me")
+            if send:
+                assert await protocol.received(2) == b"me"
+                assert ("email", "user@mail.test") in tls.getpeercert()["subjectAltName"]
+                return
+            await protocol.gone()
+            assert protocol.data == b""
+            if send is None:
+                assert protocol.lost.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+            else:
+                assert isinstance(protocol.lost, ssl.SSLCertVerificationError)
+                assert protocol.lost.verify_code == 20
+                assert protocol.lost.verify_message in str(protocol.lost)
+
+    run(loop, main)
+
+
 @pytest.mark.parametrize("send", [None, False])
 def test_server_refuses_the_client(loop, certs, version, send):
     """The loop's server wants a certificate that the client has not, or trusts another one."""

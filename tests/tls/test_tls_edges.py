@@ -233,3 +233,39 @@ def test_patched_context_class(loop_name):
         loop.close()
         """,
     )
+
+
+def test_the_bio_that_all_share_is_let_go(loop_name):
+    """OpenSSL counts the references to a BIO with an int: one left behind by each connection would
+    free it under the others after 2**31 of them."""
+    support.oracle_lacks(loop_name, True, "has no engine")
+    if os.environ["UVOLT_TLS"] != "direct":
+        return
+    support.script(
+        loop_name,
+        """
+        import ctypes, ssl, struct, uvolt._core as core, uvolt._tls as tls
+        shared = []
+        def specimen(made=tls.specimen()):
+            shared.extend(made[3:])
+            return made
+        tls.specimen = specimen
+        def bios():  # {PyObject_HEAD, BIO *}; all of a BIO but its last member, whatever they are
+            where = [ctypes.c_void_p.from_address(id(bio) + 16).value for bio in shared]
+            return [struct.unpack("24i", ctypes.string_at(bio, 96)) for bio in where]
+        loop = new_loop()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        def make(count):
+            for _ in range(count):
+                t = core.make_tls(
+                    loop, asyncio.Protocol(), context, None, False, "a", 60, 30, True, None
+                )
+                assert t._engine == "direct"
+                t.abort()
+        make(10)
+        before = bios()
+        make(100)
+        assert len(before) == 2 and bios() == before
+        loop.close()
+        """,
+    )
