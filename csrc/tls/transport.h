@@ -86,7 +86,9 @@ PyObject *tls_timeout_error(TlsObject *t, const char *which, PyObject *seconds);
 void tls_begin_shutdown(TlsObject *t);      /* PYCALL */
 void tls_continue_shutdown(TlsObject *t);   /* PYCALL */
 void tls_finish_reading(TlsObject *t);      /* the end of TLS_FLUSHING. PYCALL */
-void tls_tell_eof(TlsObject *t);            /* PYCALL */
+/* eof_received() of the program. 1: it is a TLS transport that will close this one when it has delivered what it
+ * holds; else 0. PYCALL. */
+int tls_tell_eof(TlsObject *t);
 void tls_abort_below(TlsObject *t, PyObject *exc); /* the end, at once. PYCALL */
 PyObject *tls_shutdown_timed_out(PyObject *, PyObject *);
 
@@ -99,6 +101,7 @@ void tls_read(TlsObject *t);                /* deliver what there is. PYCALL */
 void tls_work(TlsObject *t);
 void tls_flush(TlsObject *t);               /* send what the engine has, tell the program. PYCALL */
 size_t tls_unsent(TlsObject *t);            /* bytes */
+size_t tls_unread(TlsObject *t);            /* bytes of ciphertext that wait for resume_reading() */
 void tls_limit_below(TlsObject *t);         /* when `stream` tells of its room. PYCALL */
 void tls_drop_buffers(TlsObject *t);
 int tls_encrypt_backlog(TlsObject *t);      /* what had to wait; -1 with an exception. PYCALL */

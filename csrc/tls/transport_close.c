@@ -3,16 +3,28 @@
 #include "core/handle.h"
 #include "tls/transport.h"
 
-void
+/* TLS in TLS, and this is the outer layer? */
+static int
+is_under_tls(const TlsObject *t)
+{
+    return t->to.protocol != NULL && Py_TYPE(t->to.protocol) == t->loop->st->tls_type;
+}
+
+int
 tls_tell_eof(TlsObject *t)
 {
     if (t->app != APP_MADE || t->to.protocol == NULL) {
-        return;
+        return 0;
     }
+    int under_tls = is_under_tls(t);
     t->app = APP_EOF;
     PyObject *r = tls_call_app(t, t->loop->st->n_eof_received, NULL);
     int keep = r == NULL ? -1 : PyObject_IsTrue(r);
     Py_XDECREF(r);
+    if (keep > 0 && under_tls) { /* its program has paused it */
+        t->app_paused = 1;
+        return 1;
+    }
     if (keep > 0) {
         r = PyObject_CallMethod(t->loop->st->tls_support, "warn_half_closed", NULL);
         keep = r == NULL ? -1 : 0;
@@ -21,6 +33,7 @@ tls_tell_eof(TlsObject *t)
     if (keep < 0) {
         tls_fatal(t, "Error calling eof_received()");
     }
+    return 0;
 }
 
 /* All is said: the transport below may close, once what it has is sent. */
@@ -106,6 +119,9 @@ tls_finish_reading(TlsObject *t)
 {
     tls_read(t);
     if (t->state == TLS_FLUSHING && !t->app_paused && !t->upgraded) {
+        if (is_under_tls(t) && (tls_tell_eof(t) || t->state != TLS_FLUSHING)) {
+            return;
+        }
         if (t->backlog != NULL && tls_encrypt_backlog(t) < 0) {
             tls_fatal(t, "Fatal error on transport");
             return;

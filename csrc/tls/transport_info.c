@@ -115,7 +115,7 @@ tls_get_write_buffer_limits(PyObject *op, PyObject *Py_UNUSED(unused))
 PyObject *
 tls_get_read_buffer_size(PyObject *op, PyObject *Py_UNUSED(unused))
 {
-    return PyLong_FromSize_t(((TlsObject *)op)->held_len);
+    return PyLong_FromSize_t(tls_unread((TlsObject *)op));
 }
 
 PyObject *

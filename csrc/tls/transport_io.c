@@ -380,12 +380,22 @@ call_below(TlsObject *t, const char *method)
     Py_XDECREF(r);
 }
 
+size_t
+tls_unread(TlsObject *t)
+{
+    Py_ssize_t pending = t->engine.api == NULL && t->app_paused ? engine_pending(&t->engine) : 0;
+    if (pending < 0) {
+        PyErr_Clear();
+        pending = 0;
+    }
+    return t->held_len + (size_t)pending;
+}
+
 /* More than the limit is held: no more from below until that is read. */
 static void
 control_reading(TlsObject *t)
 {
-    Py_ssize_t pending = t->engine.api == NULL && t->app_paused ? engine_pending(&t->engine) : 0;
-    size_t size = t->held_len + (pending > 0 ? (size_t)pending : 0);
+    size_t size = tls_unread(t);
     if (LIKELY(!t->reading_paused ? size < t->read_high || size == 0 : size > t->read_low) || t->lost) {
         return;
     }
@@ -401,8 +411,9 @@ no_more(TlsObject *t, Py_ssize_t result)
         tls_fatal(t, "Fatal error on SSL protocol");
     }
     else if (result == ENGINE_EOF) { /* close_notify: TLS knows no half-closed connections */
-        tls_tell_eof(t);
-        tls_begin_shutdown(t);
+        if (!tls_tell_eof(t)) {
+            tls_begin_shutdown(t);
+        }
     }
 }
 

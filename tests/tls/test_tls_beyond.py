@@ -71,6 +71,88 @@ def test_fault_17_empty_buffer(loop, certs, role, contexts):
     run(loop, main)
 
 
+class Within(Peer):
+    """A peer whose records travel in another one's connection."""
+
+    def __init__(self, outer, context):
+        super().__init__(outer.sock, context, server_side=True)
+        self.outer = outer
+
+    def flush(self):
+        if records := self.pull():
+            self.outer.send(records)
+
+    def feed(self):
+        self.incoming.write(self.outer.recv())
+
+
+@pytest.mark.parametrize("end_of", ["both", "inner", "outer", "tcp"])
+def test_tls_in_tls_ends_while_the_inner_is_paused(loop, certs, end_of):
+    """The outer layer waits with its end until the program has what the inner one holds."""
+    client, server = certs.contexts()
+    data = b"x" * 100_000
+
+    async def main():
+        async with connected(certs, "client") as (transport, protocol, outer):
+            inner = Within(outer, server)
+            new, _ = await asyncio.gather(
+                loop.start_tls(transport, protocol, client, server_hostname="localhost"),
+                blocking(inner.handshake),
+            )
+            await blocking(inner.send, b"begin")
+            await protocol.received(5)
+            new.pause_reading()
+
+            def finish():
+                inner.send(data)
+                if end_of in ("both", "inner"):
+                    outer.send(inner.close_notify())
+                if end_of in ("both", "outer"):
+                    outer.sock.sendall(outer.close_notify())
+                outer.sock.shutdown(socket.SHUT_WR)
+
+            await blocking(finish)
+            await until(lambda: new.get_read_buffer_size() > len(data))
+            await asyncio.sleep(0.05)
+            assert protocol.data == b"begin" and not protocol.closed.done()
+            assert not new.is_closing()
+            new.resume_reading()
+            await protocol.gone()
+            assert protocol.data == b"begin" + data
+            assert protocol.lost is None and protocol.count("eof_received") == 1
+            assert transport.is_closing()
+
+    run(loop, main)
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_tls_in_tls_is_closed_with_the_inner_paused(loop, certs, how):
+    """At the end of the peer, and not resumed before."""
+    client, server = certs.contexts()
+
+    async def main():
+        async with connected(certs, "client") as (transport, protocol, outer):
+            inner = Within(outer, server)
+            new, _ = await asyncio.gather(
+                loop.start_tls(transport, protocol, client, server_hostname="localhost"),
+                blocking(inner.handshake),
+            )
+            await blocking(inner.send, b"begin")
+            await protocol.received(5)
+            new.pause_reading()
+            await blocking(inner.send, b"dropped")
+            await blocking(outer.sock.sendall, outer.close_notify())
+            await until(lambda: new.get_read_buffer_size() > 7)
+            await asyncio.sleep(0.05)
+            assert not protocol.closed.done()
+            getattr(new, how)()
+            await protocol.gone()
+            assert protocol.data == b"begin" and protocol.lost is None
+            assert transport.is_closing()
+
+    run(loop, main)
+
+
 def test_start_tls_while_writing_is_paused(loop, certs, role, contexts):
     """uvloop #564 (an AssertionError there, one in the log on asyncio)."""
     client, server = certs.contexts()

@@ -432,7 +432,7 @@ def test_pause_reading(loop, certs, role):
             assert transport.is_reading() is False
             transport.pause_reading()  # twice is fine
             await blocking(peer.send, b"hello")
-            await asyncio.sleep(0.03)
+            await until(lambda: transport.get_read_buffer_size() > 5)  # a record
             assert protocol.data == b""
             transport.resume_reading()
             assert transport.is_reading() is True
