@@ -104,9 +104,7 @@ def specimen() -> tuple[Any, Any, Any, Any, Any]:
     return ssl.SSLObject, context._wrap_bio(incoming, outgoing, False), context, incoming, outgoing
 
 
-def error(
-    code: int, library: str | None, reason: str | None, verified: int, why: str | None
-) -> Exception:
+def error(code: int, library: str | None, reason: str | None, verified: int, why: str) -> Exception:
     """The exception for an error of OpenSSL, as Python's ssl module would raise it. `verified` and
     `why` are what the last verification of the peer's certificate found."""
     if reason is None:
@@ -118,9 +116,9 @@ def error(
         kind, code = ssl.SSLEOFError, 8
     if mnemonic == "CERTIFICATE_VERIFY_FAILED":
         kind, reason = ssl.SSLCertVerificationError, f"{reason}: {why}"
-    exc: Any = kind(code, f"[{area}: {mnemonic}] {reason}")
+    exc = kind(code, f"[{area}: {mnemonic}] {reason}")
     exc.library, exc.reason = area, mnemonic
-    if kind is ssl.SSLCertVerificationError:
+    if isinstance(exc, ssl.SSLCertVerificationError):
         exc.verify_code, exc.verify_message = verified, why
     return exc
 
