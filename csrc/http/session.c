@@ -52,10 +52,16 @@ LoopObject *
 session_loop(SessionObject *s)
 {
     LoopObject *loop = (LoopObject *)s->loop;
-    if (LIKELY(loop != NULL && PyObject_TypeCheck(s->loop, s->st->loop_type) && (loop->running || is_run_by_hand(s)))) {
+    if (UNLIKELY(loop == NULL || !PyObject_TypeCheck(s->loop, s->st->loop_type))) {
+        http_raise(s->st, "wrong_loop");
+        return NULL;
+    }
+    if (LIKELY(loop->running || is_run_by_hand(s))) {
         return loop;
     }
-    http_raise(s->st, "wrong_loop");
+    if (loop_check_closed(loop) == 0) {
+        http_raise(s->st, "idle_loop");
+    }
     return NULL;
 }
 

@@ -157,3 +157,4 @@ def test_what_c_asks_for() -> None:
     assert isinstance(support.write_error(None, "u"), ConnectionResetError)
     assert isinstance(support.total_timeout(), asyncio.TimeoutError)
     assert "uvolt.run" in str(support.wrong_loop())
+    assert "one session for each loop" in str(support.idle_loop())

@@ -7,6 +7,7 @@ import threading
 import warnings
 from typing import Any
 
+import aiohttp
 import pytest
 import support
 from aiohttp import web
@@ -353,3 +354,41 @@ def test_warnings_are_of_the_programs_own_line(call, which, request):
         assert (__file__, call.__code__.co_firstlineno) in lines
 
     run(main)
+
+
+def test_a_session_of_a_loop_that_is_closed(kind):
+    """asyncio.run() twice with one session: the error says what is wrong, on both."""
+    made = support.factory(kind)
+    sessions = []
+
+    async def make():
+        sessions.append(aiohttp.ClientSession())
+
+    async def use():
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="Event loop is closed"):
+                await sessions[0].get("http://127.0.0.1:1/")
+        sessions[0].detach()
+
+    for main in (make, use):
+        loop = made()
+        loop.run_until_complete(main())
+        loop.close()
+
+
+def test_a_session_of_a_loop_that_does_not_run(kind):
+    made = support.factory(kind)
+    loop, other = made(), made()
+
+    async def make():
+        return aiohttp.ClientSession()
+
+    async def use():
+        with pytest.raises(RuntimeError, match="event loop|inside a task"):
+            await session.get("http://127.0.0.1:1/")
+
+    session = loop.run_until_complete(make())
+    other.run_until_complete(use())
+    loop.run_until_complete(session.close())
+    loop.close()
+    other.close()

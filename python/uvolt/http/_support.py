@@ -102,6 +102,14 @@ def wrong_loop() -> RuntimeError:
     )
 
 
+def idle_loop() -> RuntimeError:
+    """A session used in another loop than its own."""
+    return RuntimeError(
+        "the session belongs to an event loop that does not run: use it where it was made, or make "
+        "one session for each loop"
+    )
+
+
 # ---- timeouts -----------------------------------------------------------------------------------
 
 
